@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The operation table and the one check of arguments. */
+#include "operation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "field.h"
+#include "number.h"
+#include "service.h"
+#include "topology.h"
+
+/* "-" stands for all accounts where a list may be narrowed, so no account bears that name. */
+static const char *account_fault(struct span text)
+{
+	return span_equal(text, SPAN_LIT("-")) ? "'-' means all accounts and cannot be a name" : field_name_fault(text);
+}
+
+static const char *account_or_all_fault(struct span text)
+{
+	return text.len == 0 || span_equal(text, SPAN_LIT("-")) ? NULL : field_name_fault(text);
+}
+
+static const char *service_fault(struct span text)
+{
+	return service_by_name(text) ? NULL : "is not a service that this gateway knows";
+}
+
+static const char *service_choice(size_t index)
+{
+	return services[index].name;
+}
+
+static const char *limit_fault(struct span text)
+{
+	unsigned value = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9' || (i == 0 && text.ptr[i] == '0') || i == 3)
+			return "must be a whole number from 1 to 500";
+		value = value * 10 + (unsigned)(text.ptr[i] - '0');
+	}
+	return value >= 1 && value <= OPERATION_LIST_MAX ? NULL : "must be a whole number from 1 to 500";
+}
+
+static const char *file_fault(struct span text)
+{
+	return text.len >= 1 && text.len <= 4095 ? NULL : "must be the name of a file";
+}
+
+static const char *dry_run_fault(struct span text)
+{
+	return span_equal(text, SPAN_LIT("dry-run")) ? NULL : "must be dry-run or absent";
+}
+
+static const char *dry_run_choice(size_t index)
+{
+	return index == 0 ? "dry-run" : NULL;
+}
+
+static const char *state_fault(struct span text)
+{
+	enum admin_state state;
+
+	return admin_state_parse(text, &state) ? "must be auto, drain or disabled" : NULL;
+}
+
+static const char *state_choice(size_t index)
+{
+	return index <= ADMIN_DISABLED ? admin_state_name((enum admin_state)index) : NULL;
+}
+
+static const struct argument_kind
+	number_kind = {.name = "number", .rule = "E.164: '+', 1-9, digits; at most 16 characters", .fault = number_fault},
+	account_kind = {.name = "account", .rule = "1-100 of A-Z a-z 0-9 _ -, but not '-' alone", .fault = account_fault},
+	account_or_all_kind = {.name = "account-or-all", .rule = "an account, or '-' for all", .fault = account_or_all_fault},
+	service_kind = {.name = "service", .rule = "a service of the gateway", .fault = service_fault,
+			.choice = service_choice},
+	header_kind = {.name = "header", .rule = "1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
+	limit_kind = {.name = "limit", .rule = "1-500 rows; 100 if absent", .fault = limit_fault},
+	file_kind = {.name = "file", .rule = "a JSON file of at most 30 MB", .fault = file_fault},
+	dry_run_kind = {.name = "dry-run", .rule = "shows the difference, changes nothing", .fault = dry_run_fault,
+			.choice = dry_run_choice},
+	peer_kind = {.name = "peer", .rule = "name of a peer: 1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
+	state_kind = {.name = "state", .rule = "auto, drain or disabled", .fault = state_fault, .choice = state_choice};
+
+const struct operation operations[] = {
+	{.name = "account_set",
+	 .help = "add an account",
+	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}},
+	 .flags = OPERATION_WRITES},
+	{.name = "account_get",
+	 .help = "show an account",
+	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}}},
+	{.name = "account_delete",
+	 .help = "delete an account that has no numbers",
+	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}},
+	 .flags = OPERATION_WRITES},
+	{.name = "account_list",
+	 .help = "list accounts by name",
+	 .arguments = {{.name = "limit", .kind = &limit_kind}, {.name = "after", .kind = &account_kind}}},
+	{.name = "number_set",
+	 .help = "add or change a number",
+	 .arguments = {{.name = "number", .kind = &number_kind, .required = true},
+		       {.name = "account", .kind = &account_kind, .required = true},
+		       {.name = "service", .kind = &service_kind, .required = true},
+		       {.name = "header", .kind = &header_kind}},
+	 .flags = OPERATION_WRITES},
+	{.name = "number_get",
+	 .help = "show a number",
+	 .arguments = {{.name = "number", .kind = &number_kind, .required = true}}},
+	{.name = "number_delete",
+	 .help = "delete a number",
+	 .arguments = {{.name = "number", .kind = &number_kind, .required = true}},
+	 .flags = OPERATION_WRITES},
+	{.name = "number_list",
+	 .help = "list numbers in order, of one account or all",
+	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
+		       {.name = "limit", .kind = &limit_kind},
+		       {.name = "after", .kind = &number_kind}}},
+	{.name = "topology_load",
+	 .help = "put a topology document in force, whole or not at all",
+	 .arguments = {{.name = "file", .kind = &file_kind, .required = true},
+		       {.name = "dry-run", .kind = &dry_run_kind}},
+	 .flags = OPERATION_WRITES | OPERATION_READS_FILE},
+	{.name = "topology_get", .help = "show the topology document in force"},
+	{.name = "peer_set",
+	 .help = "set the administrative state of a peer on this node",
+	 .arguments = {{.name = "peer", .kind = &peer_kind, .required = true},
+		       {.name = "state", .kind = &state_kind, .required = true}},
+	 .flags = OPERATION_WRITES | OPERATION_NODE_LOCAL},
+	{.name = "status", .help = "show the state of store and worker"},
+	{}};
+
+const struct operation *operation_find(const char *name)
+{
+	for (const struct operation *operation = operations; operation->name; operation++)
+		if (strcmp(operation->name, name) == 0)
+			return operation;
+	return NULL;
+}
+
+size_t operation_argument_count(const struct operation *operation)
+{
+	size_t count = 0;
+
+	while (operation->arguments[count].name)
+		count++;
+	return count;
+}
+
+int operation_check(const struct operation *operation, const char *const *arguments, size_t count,
+		    struct fault *fault)
+{
+	size_t known = operation_argument_count(operation);
+
+	for (size_t i = 0; i < known; i++) {
+		const struct argument *argument = &operation->arguments[i];
+		if (i >= count && !argument->required)
+			return 0;
+		if (i >= count)
+			return fault_set(fault, FAULT_BAD_VALUE, argument->name, "is missing");
+		const char *reason = argument->kind->fault(span_of(arguments[i]));
+		if (reason)
+			return fault_set(fault, FAULT_BAD_VALUE, argument->name, "%s", reason);
+	}
+	if (count > known) {
+		char field[32], quoted[48];
+		snprintf(field, sizeof(field), "argument %zu", known + 1);
+		return fault_set(fault, FAULT_BAD_VALUE, field, "'%s' is too much: %s takes %zu argument%s",
+				 fault_quote(arguments[known], quoted, sizeof(quoted)), operation->name, known,
+				 known == 1 ? "" : "s");
+	}
+	return 0;
+}
+
+void operation_usage(const struct operation *operation, char *text, size_t size)
+{
+	size_t used = (size_t)snprintf(text, size, "%s", operation->name);
+
+	for (const struct argument *argument = operation->arguments; argument->name && used < size; argument++)
+		used += (size_t)snprintf(text + used, size - used, argument->required ? " <%s>" : " [<%s>]",
+					 argument->name);
+}
+
+unsigned operation_limit(const char *argument)
+{
+	return argument ? (unsigned)strtoul(argument, NULL, 10) : OPERATION_LIST_DEFAULT;
+}
