@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The state of a dialog, carried in our Record-Route. */
+#include "dialog_token.h"
+
+#include <errno.h>
+#include <sodium.h>
+
+enum {
+	STATE_SIZE = 11, /* flags 1, ingress 3, egress 3, attribute set 4 */
+	MAC_SIZE = 10,
+	RAW_SIZE = STATE_SIZE + MAC_SIZE,
+};
+
+const char *direction_name(enum direction direction)
+{
+	return direction == TO_SERVICE ? "to-service" : "to-operator";
+}
+
+static void put_be(uint8_t *bytes, size_t count, uint32_t value)
+{
+	while (count-- > 0) {
+		bytes[count] = (uint8_t)value;
+		value >>= 8;
+	}
+}
+
+static uint32_t get_be(const uint8_t *bytes, size_t count)
+{
+	uint32_t value = 0;
+	for (size_t i = 0; i < count; i++)
+		value = value << 8 | bytes[i];
+	return value;
+}
+
+/* The state comes first and has a fixed size, so state and Call-ID cannot be shifted into one another. */
+static void sign(const uint8_t state[STATE_SIZE], struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+		 uint8_t mac[MAC_SIZE])
+{
+	crypto_generichash_state hash;
+	uint8_t full[crypto_generichash_BYTES];
+	crypto_generichash_init(&hash, key, DIALOG_KEY_SIZE, sizeof(full));
+	crypto_generichash_update(&hash, state, STATE_SIZE);
+	crypto_generichash_update(&hash, (const unsigned char *)call_id.ptr, call_id.len);
+	crypto_generichash_final(&hash, full, sizeof(full));
+	memcpy(mac, full, MAC_SIZE);
+}
+
+void dialog_token_write(const struct dialog *dialog, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+			char token[DIALOG_TOKEN_LENGTH + 1])
+{
+	uint8_t raw[RAW_SIZE];
+	raw[0] = (uint8_t)((unsigned)dialog->policy << 2 | (unsigned)dialog->direction);
+	put_be(raw + 1, 3, dialog->ingress);
+	put_be(raw + 4, 3, dialog->egress);
+	put_be(raw + 7, 4, dialog->attribute_set);
+	sign(raw, call_id, key, raw + STATE_SIZE);
+	sodium_bin2base64(token, DIALOG_TOKEN_LENGTH + 1, raw, RAW_SIZE, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+		      struct dialog *dialog)
+{
+	uint8_t raw[RAW_SIZE], mac[MAC_SIZE];
+	size_t size;
+	const char *end;
+	if (token.len != DIALOG_TOKEN_LENGTH ||
+	    sodium_base642bin(raw, RAW_SIZE, token.ptr, token.len, NULL, &size, &end,
+			      sodium_base64_VARIANT_URLSAFE_NO_PADDING) ||
+	    size != RAW_SIZE || end != token.ptr + token.len)
+		return -EINVAL;
+	sign(raw, call_id, key, mac);
+	if (sodium_memcmp(mac, raw + STATE_SIZE, MAC_SIZE))
+		return -EBADMSG;
+	enum direction direction = raw[0] & 3;
+	if (direction != TO_SERVICE && direction != TO_OPERATOR)
+		return -EINVAL;
+	*dialog = (struct dialog){
+		.direction = direction,
+		.policy = raw[0] >> 2,
+		.ingress = get_be(raw + 1, 3),
+		.egress = get_be(raw + 4, 3),
+		.attribute_set = get_be(raw + 7, 4),
+	};
+	return 0;
+}

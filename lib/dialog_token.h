@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * The state of a dialog, carried in our Record-Route as tg=<token>: 28 characters of base64url (RFC 4648 section 5).
+ * 11 bytes of state and 10 bytes of a keyed BLAKE2b over the state and the Call-ID, so a token cannot be changed or
+ * used in another dialog. Both sides see it: it never holds a header value.
+ */
+#ifndef TRUNKGATE_DIALOG_TOKEN_H
+#define TRUNKGATE_DIALOG_TOKEN_H
+
+#include <stdint.h>
+
+#include "span.h"
+#include "topology.h"
+
+enum { DIALOG_TOKEN_LENGTH = 28 };
+
+enum direction { TO_SERVICE = 1, TO_OPERATOR = 2 };
+const char *direction_name(enum direction direction); /**< "to-service", "to-operator" */
+
+struct dialog {
+	enum direction direction;
+	uint8_t policy;		/**< 0-63, for srtp_policy; 0 now */
+	uint32_t ingress, egress; /**< peer ids, 24 bits; TOPOLOGY_NONE if not unique */
+	uint32_t attribute_set; /**< 0 = none */
+};
+
+void dialog_token_write(const struct dialog *dialog, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+			char token[DIALOG_TOKEN_LENGTH + 1]);
+
+/** Returns 0, -EINVAL (not a token) or -EBADMSG (changed, of another dialog, or of another key). */
+int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+		      struct dialog *dialog);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The number table: E.164 number -> attribute set, in the shared region. */
+#include "number_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "region_layout.h"
+
+struct number_table {
+	struct region *region;
+	struct half *half;
+	unsigned which;
+	uint32_t buckets;
+	uint64_t used; /**< slots taken, deleted ones too */
+};
+
+enum { HEAP_UNIT = 8 };
+
+/* Finaliser of SplitMix64: neighbouring numbers land far apart. */
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9ull;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+static uint32_t home_bucket(uint64_t e164, uint32_t buckets)
+{
+	return (uint32_t)((mix(e164) >> 32) * buckets >> 32);
+}
+
+/* ------- reading ------- */
+
+static const struct half *root_view(const struct region *region, uint64_t root)
+{
+	return &region->half[root_half(root)];
+}
+
+/* The set of a number, or 0. Bounded by the table: a bucket array that changes under the reader cannot hold it. */
+static uint32_t search(const struct region *region, uint64_t root, uint64_t e164)
+{
+	uint32_t buckets = root_buckets(root);
+	const struct bucket *bucket = region_at(region, root_view(region, root)->buckets.offset);
+	uint32_t at = home_bucket(e164, buckets);
+	for (uint32_t seen = 0; seen < buckets; seen++) {
+		for (unsigned i = 0; i < BUCKET_KEYS; i++) {
+			uint64_t key = atomic_load_explicit(&bucket[at].key[i], memory_order_acquire);
+			if (key == e164)
+				return atomic_load_explicit(&bucket[at].set[i], memory_order_acquire);
+			if (key == 0)
+				return 0;
+		}
+		at = at + 1 == buckets ? 0 : at + 1;
+	}
+	return 0;
+}
+
+static int copy_set(const struct region *region, uint64_t root, uint32_t id, struct attribute_set *set)
+{
+	const struct half *half = root_view(region, root);
+	if (id == 0 || id >= half->directory.size / sizeof(uint32_t))
+		return -ENOENT;
+	const _Atomic uint32_t *directory = region_at(region, half->directory.offset);
+	uint64_t offset = (uint64_t)atomic_load_explicit(&directory[id], memory_order_acquire) * HEAP_UNIT;
+	if (offset == 0 || offset + sizeof(struct set_record) + 2 * UINT8_MAX > half->heap.size)
+		return -ENOENT;
+	const struct set_record *record = region_at(region, half->heap.offset + offset);
+	uint8_t account = record->account_length, header = record->header_length;
+	if (account > FIELD_NAME_MAX || header > FIELD_NAME_MAX)
+		return -ENOENT;
+	set->id = id;
+	set->service = record->service;
+	memcpy(set->account, record->text, account);
+	set->account[account] = '\0';
+	memcpy(set->header, record->text + account, header);
+	set->header[header] = '\0';
+	return 0;
+}
+
+static uint64_t load_root(const struct region *region)
+{
+	return region_ready(region) ? atomic_load_explicit(&region->number_root, memory_order_acquire) : 0;
+}
+
+/* A look-up during which the root changed may have read pages that were given back: repeat it. */
+static bool root_unchanged(const struct region *region, uint64_t root)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&region->number_root, memory_order_relaxed) == root;
+}
+
+int number_table_find(const struct region *region, uint64_t e164, struct attribute_set *set)
+{
+	for (;;) {
+		uint64_t root = load_root(region);
+		if (root == 0)
+			return -EAGAIN;
+		int result = copy_set(region, root, search(region, root, e164), set);
+		if (root_unchanged(region, root))
+			return result;
+	}
+}
+
+int number_table_set(const struct region *region, uint32_t id, struct attribute_set *set)
+{
+	for (;;) {
+		uint64_t root = load_root(region);
+		if (root == 0)
+			return -EAGAIN;
+		int result = copy_set(region, root, id, set);
+		if (root_unchanged(region, root))
+			return result;
+	}
+}
+
+uint64_t number_table_count(const struct region *region)
+{
+	uint64_t root = load_root(region);
+	return root ? atomic_load(&root_view(region, root)->count) : 0;
+}
+
+/* ------- writing ------- */
+
+/* Room for twice what is expected, at three quarters full. */
+static uint64_t buckets_for(uint64_t expected)
+{
+	uint64_t slots = (expected < 512 ? 512 : expected) * 2;
+	return slots * 4 / 3 / BUCKET_KEYS + 1;
+}
+
+int number_table_new(struct region *region, uint64_t expected, struct number_table **table)
+{
+	uint64_t root = load_root(region);
+	unsigned which = root ? !root_half(root) : 0;
+	struct half *half = &region->half[which];
+	uint64_t buckets = buckets_for(expected);
+	if (buckets > half->buckets.size / sizeof(struct bucket) || buckets > UINT32_MAX)
+		return -ENOSPC;
+	struct number_table *t = malloc(sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = (struct number_table){.region = region, .half = half, .which = which, .buckets = (uint32_t)buckets};
+	/* A writer that was killed may have left half a table here. */
+	region_discard(region, &half->directory);
+	region_discard(region, &half->heap);
+	region_discard(region, &half->buckets);
+	atomic_store(&half->count, 0);
+	atomic_store(&half->heap_used, HEAP_UNIT);
+	*table = t;
+	return 0;
+}
+
+void number_table_free(struct number_table *table)
+{
+	free(table);
+}
+
+static _Atomic uint32_t *directory_entry(const struct number_table *table, uint32_t id)
+{
+	_Atomic uint32_t *directory = region_at(table->region, table->half->directory.offset);
+	return &directory[id];
+}
+
+int number_table_add_set(struct number_table *table, uint32_t id, uint16_t service, struct span account,
+			 struct span header)
+{
+	struct half *half = table->half;
+	if (id == 0 || account.len > FIELD_NAME_MAX || header.len > FIELD_NAME_MAX)
+		return -EINVAL;
+	if (id >= half->directory.size / sizeof(uint32_t))
+		return -ENOSPC;
+	if (atomic_load(directory_entry(table, id)) != 0)
+		return 0;
+	uint64_t offset = atomic_load(&half->heap_used);
+	uint64_t size = sizeof(struct set_record) + account.len + header.len;
+	uint64_t next = (offset + size + HEAP_UNIT - 1) / HEAP_UNIT * HEAP_UNIT;
+	/* the reader's bound looks at the largest record, so keep that much free behind the last one */
+	if (next + sizeof(struct set_record) + 2 * UINT8_MAX > half->heap.size || offset / HEAP_UNIT > UINT32_MAX)
+		return -ENOSPC;
+	struct set_record *record = region_at(table->region, half->heap.offset + offset);
+	record->service = service;
+	record->account_length = (uint8_t)account.len;
+	record->header_length = (uint8_t)header.len;
+	memcpy(record->text, account.ptr, account.len);
+	if (header.len)
+		memcpy(record->text + account.len, header.ptr, header.len);
+	atomic_store(&half->heap_used, next);
+	atomic_store_explicit(directory_entry(table, id), (uint32_t)(offset / HEAP_UNIT), memory_order_release);
+	return 0;
+}
+
+void number_table_drop_set(struct number_table *table, uint32_t id)
+{
+	if (id != 0 && id < table->half->directory.size / sizeof(uint32_t))
+		atomic_store_explicit(directory_entry(table, id), 0, memory_order_release);
+}
+
+/* The slot that holds the number, or the free one where it belongs; NULL if the table is full. */
+static struct bucket *slot_for(const struct number_table *table, uint64_t e164, unsigned *slot)
+{
+	struct bucket *bucket = region_at(table->region, table->half->buckets.offset);
+	uint32_t at = home_bucket(e164, table->buckets);
+	for (uint32_t seen = 0; seen < table->buckets; seen++) {
+		for (unsigned i = 0; i < BUCKET_KEYS; i++) {
+			uint64_t key = atomic_load_explicit(&bucket[at].key[i], memory_order_relaxed);
+			if (key == e164 || key == 0) {
+				*slot = i;
+				return &bucket[at];
+			}
+		}
+		at = at + 1 == table->buckets ? 0 : at + 1;
+	}
+	return NULL;
+}
+
+int number_table_put(struct number_table *table, uint64_t e164, uint32_t set)
+{
+	unsigned i;
+	struct bucket *bucket = slot_for(table, e164, &i);
+	if (!bucket)
+		return -ENOSPC;
+	if (atomic_load_explicit(&bucket->key[i], memory_order_relaxed) == e164) {
+		atomic_store_explicit(&bucket->set[i], set, memory_order_release);
+		return 0;
+	}
+	if ((table->used + 1) * 4 > (uint64_t)table->buckets * BUCKET_KEYS * 3)
+		return -ENOSPC;
+	/* value before key: a reader that sees the key sees its set */
+	atomic_store_explicit(&bucket->set[i], set, memory_order_release);
+	atomic_store_explicit(&bucket->key[i], e164, memory_order_release);
+	table->used++;
+	atomic_fetch_add(&table->half->count, 1);
+	return 0;
+}
+
+void number_table_delete(struct number_table *table, uint64_t e164)
+{
+	unsigned i;
+	struct bucket *bucket = slot_for(table, e164, &i);
+	if (!bucket || atomic_load_explicit(&bucket->key[i], memory_order_relaxed) != e164)
+		return;
+	/* The slot is not used again before the next table: a reader may stand between its key and its set. */
+	atomic_store_explicit(&bucket->key[i], BUCKET_DELETED, memory_order_release);
+	atomic_fetch_sub(&table->half->count, 1);
+}
+
+void number_table_publish(struct number_table *table)
+{
+	struct region *region = table->region;
+	uint64_t root = load_root(region);
+	uint64_t next = (root_generation(root) + 1) << 33 | (uint64_t)table->which << 32 | table->buckets;
+	atomic_store_explicit(&region->number_root, next, memory_order_seq_cst);
+	if (root != 0 && root_half(root) != table->which) {
+		const struct half *old = &region->half[root_half(root)];
+		region_discard(region, &old->directory);
+		region_discard(region, &old->heap);
+		region_discard(region, &old->buckets);
+	}
+}

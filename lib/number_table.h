@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * The number table: E.164 number -> attribute set, in the shared region.
+ *
+ * Readers take no lock. The one writer changes single aligned words, so it may be killed anywhere. Ranges come later.
+ */
+#ifndef TRUNKGATE_NUMBER_TABLE_H
+#define TRUNKGATE_NUMBER_TABLE_H
+
+#include <stdint.h>
+
+#include "field.h"
+#include "region.h"
+#include "span.h"
+
+/** One attribute set, copied out of the region. */
+struct attribute_set {
+	uint32_t id;	  /**< the store's id, never used again for other content; 0 = none */
+	uint16_t service; /**< service.h */
+	char account[FIELD_NAME_MAX + 1];
+	char header[FIELD_NAME_MAX + 1]; /**< "" = no custom header */
+};
+
+/** Returns 0, -ENOENT (not provisioned) or -EAGAIN (nothing published yet). */
+int number_table_find(const struct region *region, uint64_t e164, struct attribute_set *set);
+
+/** The set itself, for later requests of a dialog. Returns as number_table_find(). */
+int number_table_set(const struct region *region, uint32_t id, struct attribute_set *set);
+
+/** Numbers in the published table. */
+uint64_t number_table_count(const struct region *region);
+
+/** The writer. It keeps no memory of its own but this struct; one per process. */
+struct number_table;
+
+/**
+ * Starts a new, unpublished table with room for @p expected numbers and some growth.
+ * Returns 0, -ENOMEM or -ENOSPC (the region is too small).
+ */
+int number_table_new(struct region *region, uint64_t expected, struct number_table **table);
+void number_table_free(struct number_table *table);
+
+/** Adds an attribute set; the same id again is fine. Returns 0 or -ENOSPC. */
+int number_table_add_set(struct number_table *table, uint32_t id, uint16_t service, struct span account,
+			 struct span header);
+
+/** Takes a set away (its account was deleted). */
+void number_table_drop_set(struct number_table *table, uint32_t id);
+
+/** Adds or changes a number; its set must have been added. Returns 0, or -ENOSPC: build a larger one from the store. */
+int number_table_put(struct number_table *table, uint64_t e164, uint32_t set);
+
+/** Takes a number away; one that is not there is fine. */
+void number_table_delete(struct number_table *table, uint64_t e164);
+
+/** Makes @p table what every look-up sees, and gives the memory of the one before back. */
+void number_table_publish(struct number_table *table);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** Where things stand in the shared region. For the files of lib/ that read and write it; nobody else includes it. */
+#ifndef TRUNKGATE_REGION_LAYOUT_H
+#define TRUNKGATE_REGION_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "region.h"
+
+enum {
+	REGION_LAYOUT = 1,
+	TOPOLOGY_SLOTS = 4,
+	NUMBER_HALVES = 2,
+	BUCKET_KEYS = 5,
+};
+
+/** An area of the region: offset from its start and size, both multiples of a page. */
+struct area {
+	uint64_t offset, size;
+};
+
+/** One cache line: an exact look-up reads one, as long as its numbers have not overflowed into the next. */
+struct bucket {
+	_Atomic uint64_t key[BUCKET_KEYS]; /**< 0: free, and none follows; BUCKET_DELETED; else the number */
+	_Atomic uint32_t set[BUCKET_KEYS];
+	uint32_t unused;
+};
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
+#define BUCKET_DELETED UINT64_MAX
+
+/** What one half holds. */
+struct half {
+	struct area directory; /**< _Atomic uint32_t by set id: offset in heap / 8; 0: no such set */
+	struct area heap;      /**< struct set_record, 8-byte aligned */
+	struct area buckets;
+	_Atomic uint64_t count, heap_used;
+};
+
+/** Never changed once its directory entry was stored. */
+struct set_record {
+	uint16_t service;
+	uint8_t account_length, header_length;
+	char text[]; /**< account, header */
+};
+
+struct region {
+	_Atomic uint64_t magic;		/**< REGION_MAGIC once the areas below stand */
+	uint64_t layout, size;
+	struct area topology[TOPOLOGY_SLOTS];
+	struct half half[NUMBER_HALVES];
+	/** generation << 33 | half << 32 | number of buckets; 0: nothing published */
+	_Atomic uint64_t number_root;
+	/** generation of the picture; it stands in slot generation % TOPOLOGY_SLOTS; 0: none */
+	_Atomic uint64_t topology_root;
+	_Atomic uint64_t revision_sequence; /**< odd while the two below change */
+	_Atomic uint64_t revision;
+	_Atomic uint64_t store_id[(REGION_STORE_ID_SIZE + 7) / 8];
+};
+
+#define REGION_MAGIC 0x455441474b4e5254ull /* "TRNKGATE" */
+
+static inline uint32_t root_buckets(uint64_t root)
+{
+	return (uint32_t)root;
+}
+
+static inline unsigned root_half(uint64_t root)
+{
+	return (unsigned)(root >> 32) & 1;
+}
+
+static inline uint64_t root_generation(uint64_t root)
+{
+	return root >> 33;
+}
+
+static inline void *region_at(const struct region *region, uint64_t offset)
+{
+	return (char *)(uintptr_t)region + offset;
+}
+
+/** True once the writer has formatted the region. */
+static inline int region_ready(const struct region *region)
+{
+	return atomic_load_explicit(&region->magic, memory_order_acquire) == REGION_MAGIC;
+}
+
+/** Gives the pages of an area back; it reads as zeros afterwards. */
+void region_discard(struct region *region, const struct area *area);
+
+#endif
