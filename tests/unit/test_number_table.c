@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "number_table.h"
+
+struct fixture {
+	void *memory;
+	struct region *region;
+	struct number_table *table;
+};
+
+static int set_up(void **state)
+{
+	static struct fixture fixture;
+	fixture = (struct fixture){.memory = unit_region_memory(region_size_default)};
+	assert_int_equal(region_format(fixture.memory, region_size_default, &fixture.region), 0);
+	assert_int_equal(number_table_new(fixture.region, 0, &fixture.table), 0);
+	*state = &fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	number_table_free(f->table);
+	munmap(f->memory, region_size_default);
+	return 0;
+}
+
+static void test_nothing_is_seen_before_publish(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	assert_int_equal(number_table_add_set(f->table, 1, 1, SPAN_LIT("acme"), SPAN_LIT("gold")), 0);
+	assert_int_equal(number_table_put(f->table, 15551230001, 1), 0);
+	assert_int_equal(number_table_find(f->region, 15551230001, &set), -EAGAIN);
+	number_table_publish(f->table);
+	assert_int_equal(number_table_find(f->region, 15551230001, &set), 0);
+	assert_int_equal(set.id, 1);
+	assert_int_equal(set.service, 1);
+	assert_string_equal(set.account, "acme");
+	assert_string_equal(set.header, "gold");
+	assert_int_equal(number_table_find(f->region, 15551230002, &set), -ENOENT);
+	assert_int_equal(number_table_set(f->region, 1, &set), 0);
+	assert_int_equal(number_table_set(f->region, 2, &set), -ENOENT);
+	assert_int_equal(number_table_set(f->region, 0, &set), -ENOENT);
+	assert_int_equal(number_table_set(f->region, UINT32_MAX, &set), -ENOENT);
+}
+
+static void test_change_and_delete_are_seen_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	number_table_add_set(f->table, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
+	number_table_add_set(f->table, 2, 4, SPAN_LIT("bolt"), SPAN_LIT("silver"));
+	number_table_publish(f->table);
+	number_table_put(f->table, 44123, 1);
+	assert_int_equal(number_table_find(f->region, 44123, &set), 0);
+	assert_string_equal(set.header, "");
+	number_table_put(f->table, 44123, 2);
+	assert_int_equal(number_table_find(f->region, 44123, &set), 0);
+	assert_string_equal(set.account, "bolt");
+	assert_int_equal(number_table_count(f->region), 1);
+	number_table_delete(f->table, 44123);
+	number_table_delete(f->table, 44123);
+	assert_int_equal(number_table_find(f->region, 44123, &set), -ENOENT);
+	assert_int_equal(number_table_count(f->region), 0);
+	number_table_put(f->table, 44123, 1);
+	assert_int_equal(number_table_find(f->region, 44123, &set), 0);
+	number_table_drop_set(f->table, 1);
+	assert_int_equal(number_table_find(f->region, 44123, &set), -ENOENT);
+}
+
+static void test_longest_names_fit_and_longer_ones_do_not(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	char text[FIELD_NAME_MAX + 1];
+	memset(text, 'x', sizeof(text));
+	struct span longest = {text, FIELD_NAME_MAX}, longer = {text, FIELD_NAME_MAX + 1};
+	assert_int_equal(number_table_add_set(f->table, 1, 1, longest, longest), 0);
+	assert_int_equal(number_table_add_set(f->table, 2, 1, longer, longest), -EINVAL);
+	assert_int_equal(number_table_add_set(f->table, 2, 1, longest, longer), -EINVAL);
+	assert_int_equal(number_table_add_set(f->table, 0, 1, longest, longest), -EINVAL);
+	assert_int_equal(number_table_add_set(f->table, UINT32_MAX, 1, longest, longest), -ENOSPC);
+	number_table_publish(f->table);
+	assert_int_equal(number_table_set(f->region, 1, &set), 0);
+	assert_int_equal(strlen(set.account), FIELD_NAME_MAX);
+	assert_int_equal(strlen(set.header), FIELD_NAME_MAX);
+}
+
+static void test_full_table_asks_for_a_larger_one_and_keeps_what_it_has(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	uint64_t count = 0;
+	number_table_add_set(f->table, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
+	number_table_publish(f->table);
+	while (number_table_put(f->table, 1000 + count, 1) == 0)
+		count++;
+	assert_in_range(count, 1000, 2000);
+	struct number_table *larger;
+	assert_int_equal(number_table_new(f->region, count * 4, &larger), 0);
+	number_table_add_set(larger, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
+	for (uint64_t i = 0; i < count; i++)
+		assert_int_equal(number_table_put(larger, 1000 + i, 1), 0);
+	assert_int_equal(number_table_count(f->region), count);
+	number_table_publish(larger);
+	for (uint64_t i = 0; i < count; i++)
+		assert_int_equal(number_table_find(f->region, 1000 + i, &set), 0);
+	assert_int_equal(number_table_put(larger, 1000 + count, 1), 0);
+	number_table_free(f->table);
+	f->table = larger;
+}
+
+static void test_half_built_table_of_a_killed_writer_leaves_no_trace(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	number_table_add_set(f->table, 7, 1, SPAN_LIT("ghost"), SPAN_LIT(""));
+	number_table_put(f->table, 4999, 7);
+	struct number_table *next;
+	assert_int_equal(number_table_new(f->region, 0, &next), 0);
+	number_table_publish(next);
+	assert_int_equal(number_table_find(f->region, 4999, &set), -ENOENT);
+	assert_int_equal(number_table_set(f->region, 7, &set), -ENOENT);
+	assert_int_equal(number_table_count(f->region), 0);
+	number_table_free(next);
+}
+
+static void test_table_larger_than_the_region_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct number_table *table;
+	assert_int_equal(number_table_new(f->region, (uint64_t)1 << 40, &table), -ENOSPC);
+}
+
+/* Random operations against a plain array. */
+static void test_table_agrees_with_a_plain_model(void **state)
+{
+	enum { NUMBERS = 700, STEPS = 200000 };
+	struct fixture *f = *state;
+	struct attribute_set set;
+	uint32_t model[NUMBERS] = {0};
+	srand(7);
+	for (uint32_t id = 1; id <= 8; id++)
+		number_table_add_set(f->table, id, 1, SPAN_LIT("a"), SPAN_LIT(""));
+	number_table_publish(f->table);
+	for (int step = 0; step < STEPS; step++) {
+		unsigned n = (unsigned)rand() % NUMBERS;
+		uint64_t e164 = 100000000000000 + n * 977;
+		uint32_t id = (uint32_t)rand() % 8 + 1;
+		if (rand() % 3 == 0) {
+			number_table_delete(f->table, e164);
+			model[n] = 0;
+		} else if (number_table_put(f->table, e164, id) == 0) {
+			model[n] = id;
+		} else {
+			struct number_table *next;
+			assert_int_equal(number_table_new(f->region, NUMBERS, &next), 0);
+			for (uint32_t k = 1; k <= 8; k++)
+				number_table_add_set(next, k, 1, SPAN_LIT("a"), SPAN_LIT(""));
+			for (unsigned k = 0; k < NUMBERS; k++)
+				if (model[k])
+					number_table_put(next, 100000000000000 + k * 977, model[k]);
+			number_table_publish(next);
+			number_table_free(f->table);
+			f->table = next;
+		}
+		n = (unsigned)rand() % NUMBERS;
+		int found = number_table_find(f->region, 100000000000000 + n * 977, &set);
+		assert_int_equal(found, model[n] ? 0 : -ENOENT);
+		if (found == 0)
+			assert_int_equal(set.id, model[n]);
+	}
+}
+
+struct reading {
+	const struct region *region;
+	_Atomic bool stop;
+	_Atomic uint64_t looked, wrong;
+};
+
+/* Number n always has set n % 8 + 1, and is never taken away: a reader must always find just that. */
+static void *read_on(void *context)
+{
+	struct reading *reading = context;
+	struct attribute_set set;
+	for (uint64_t n = 0; !atomic_load(&reading->stop); n = (n + 1) % 500) {
+		if (number_table_find(reading->region, 1000 + n, &set) || set.id != n % 8 + 1 ||
+		    set.account[0] != (char)('a' + n % 8))
+			atomic_fetch_add(&reading->wrong, 1);
+		atomic_fetch_add(&reading->looked, 1);
+	}
+	return NULL;
+}
+
+static struct number_table *build_500(struct region *region)
+{
+	struct number_table *table;
+	assert_int_equal(number_table_new(region, 500, &table), 0);
+	for (uint32_t id = 1; id <= 8; id++)
+		number_table_add_set(table, id, 1, (struct span){(char[]){(char)('a' + id - 1)}, 1}, SPAN_LIT(""));
+	for (uint64_t n = 0; n < 500; n++)
+		assert_int_equal(number_table_put(table, 1000 + n, (uint32_t)(n % 8 + 1)), 0);
+	return table;
+}
+
+static void test_readers_always_find_what_is_there_while_tables_are_swapped(void **state)
+{
+	struct fixture *f = *state;
+	struct reading reading = {.region = f->region};
+	pthread_t thread;
+	number_table_publish(f->table);
+	number_table_free(f->table);
+	f->table = build_500(f->region);
+	number_table_publish(f->table);
+	assert_int_equal(pthread_create(&thread, NULL, read_on, &reading), 0);
+	for (int round = 0; round < 300 || atomic_load(&reading.looked) < 100000; round++) {
+		struct number_table *next = build_500(f->region);
+		number_table_publish(next);
+		number_table_free(f->table);
+		f->table = next;
+		number_table_put(f->table, 500000, 1);
+		number_table_delete(f->table, 500000);
+	}
+	atomic_store(&reading.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(reading.wrong, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_nothing_is_seen_before_publish),
+		TEST(test_change_and_delete_are_seen_at_once),
+		TEST(test_longest_names_fit_and_longer_ones_do_not),
+		TEST(test_full_table_asks_for_a_larger_one_and_keeps_what_it_has),
+		TEST(test_half_built_table_of_a_killed_writer_leaves_no_trace),
+		TEST(test_table_larger_than_the_region_is_refused),
+		TEST(test_table_agrees_with_a_plain_model),
+		TEST(test_readers_always_find_what_is_there_while_tables_are_swapped),
+	};
+	return cmocka_run_group_tests_name("number_table", tests, NULL, NULL);
+}
