@@ -57,8 +57,7 @@ void dialog_token_write(const struct dialog *dialog, struct span call_id, const 
 	sodium_bin2base64(token, DIALOG_TOKEN_LENGTH + 1, raw, RAW_SIZE, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
-int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
-		      struct dialog *dialog)
+int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE], struct dialog *dialog)
 {
 	uint8_t raw[RAW_SIZE], mac[MAC_SIZE];
 	size_t size;

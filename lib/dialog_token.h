@@ -19,9 +19,9 @@ const char *direction_name(enum direction direction); /**< "to-service", "to-ope
 
 struct dialog {
 	enum direction direction;
-	uint8_t policy;		/**< 0-63, for srtp_policy; 0 now */
+	uint8_t policy;           /**< 0-63, for srtp_policy; 0 now */
 	uint32_t ingress, egress; /**< peer ids, 24 bits; TOPOLOGY_NONE if not unique */
-	uint32_t attribute_set; /**< 0 = none */
+	uint32_t attribute_set;   /**< 0 = none */
 };
 
 void dialog_token_write(const struct dialog *dialog, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],

@@ -40,14 +40,16 @@ const char *field_name_fault(struct span text)
 }
 
 /* Headers that carry the call itself, with their compact forms: a custom header must not stand in for one. */
+/* clang-format off */
 static const char *const reserved_headers[] = {
 	"Accept", "Allow", "Authorization", "b", "c", "Call-ID", "Contact", "Content-Encoding", "Content-Length",
-	"Content-Type", "CSeq", "d", "Date", "e", "Event", "Expires", "f", "From", "i", "Identity", "j", "k", "l", "m",
-	"Max-Forwards", "Min-SE", "n", "o", "P-Asserted-Identity", "Path", "Privacy", "Proxy-Authorization",
+	"Content-Type", "CSeq", "d", "Date", "e", "Event", "Expires", "f", "From", "i", "Identity", "j", "k", "l",
+	"m", "Max-Forwards", "Min-SE", "n", "o", "P-Asserted-Identity", "Path", "Privacy", "Proxy-Authorization",
 	"Proxy-Require", "r", "RAck", "Reason", "Record-Route", "Refer-To", "Referred-By", "Replaces", "Require",
-	"Retry-After", "Route", "RSeq", "s", "Session-Expires", "Subject", "Supported", "t", "To", "u", "Unsupported",
-	"v", "Via", "Warning", "WWW-Authenticate", "x", "y",
+	"Retry-After", "Route", "RSeq", "s", "Session-Expires", "Subject", "Supported", "t", "To", "u",
+	"Unsupported", "v", "Via", "Warning", "WWW-Authenticate", "x", "y",
 };
+/* clang-format on */
 
 const char *field_header_name_fault(struct span text)
 {

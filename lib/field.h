@@ -6,8 +6,8 @@
 #include "span.h"
 
 enum {
-	FIELD_NAME_MAX = 100,	     /**< account, group, peer, site and region names; header values */
-	FIELD_HEADER_NAME_MAX = 32,  /**< SIP header names (limits page of the reference) */
+	FIELD_NAME_MAX = 100,       /**< account, group, peer, site and region names; header values */
+	FIELD_HEADER_NAME_MAX = 32, /**< SIP header names (limits page of the reference) */
 };
 
 /** 1-100 of [A-Za-z0-9_-]: account names, header values, names of groups, peers, sites, regions. */

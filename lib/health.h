@@ -9,7 +9,7 @@ enum health_state { HEALTH_UP = 0, HEALTH_PROBING, HEALTH_DOWN };
 enum health_event {
 	HEALTH_PROBE_OK,     /**< any final answer to OPTIONS but 408, 503, 504 */
 	HEALTH_PROBE_FAILED, /**< silence, error at sending, 408, 503, 504 */
-	HEALTH_CALL_OK,	     /**< any answer of a call that is no failure */
+	HEALTH_CALL_OK,      /**< any answer of a call that is no failure */
 	HEALTH_CALL_SILENT,  /**< silence or 408, 503, 504 of a call */
 	HEALTH_CALL_REFUSED, /**< error at sending: counts at once */
 };
@@ -17,7 +17,7 @@ enum health_event {
 struct health {
 	enum health_state state;
 	uint8_t failures, successes; /**< in a row */
-	uint64_t since_ms;	     /**< of the state */
+	uint64_t since_ms;           /**< of the state */
 };
 
 struct health_limits {

@@ -8,7 +8,7 @@
 #include "span.h"
 
 enum {
-	NUMBER_TEXT_MAX = 16,			/**< characters, '+' included */
+	NUMBER_TEXT_MAX = 16,                   /**< characters, '+' included */
 	NUMBER_TEXT_SIZE = NUMBER_TEXT_MAX + 1, /**< room for number_format() */
 };
 

@@ -15,7 +15,7 @@
 
 /** One attribute set, copied out of the region. */
 struct attribute_set {
-	uint32_t id;	  /**< the store's id, never used again for other content; 0 = none */
+	uint32_t id;      /**< the store's id, never used again for other content; 0 = none */
 	uint16_t service; /**< service.h */
 	char account[FIELD_NAME_MAX + 1];
 	char header[FIELD_NAME_MAX + 1]; /**< "" = no custom header */

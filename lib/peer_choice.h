@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct candidate {
-	uint32_t peer;	  /**< id */
+	uint32_t peer;    /**< id */
 	uint8_t priority; /**< 0 first */
 	uint16_t weight;  /**< RFC 2782 rule within a priority */
-	bool healthy;	  /**< not down */
+	bool healthy;     /**< not down */
 };
 
 /**

@@ -45,7 +45,7 @@ struct set_record {
 };
 
 struct region {
-	_Atomic uint64_t magic;		/**< REGION_MAGIC once the areas below stand */
+	_Atomic uint64_t magic; /**< REGION_MAGIC once the areas below stand */
 	uint64_t layout, size;
 	struct area topology[TOPOLOGY_SLOTS];
 	struct half half[NUMBER_HALVES];

@@ -9,10 +9,10 @@
 #include "span.h"
 
 struct service {
-	uint16_t id;		   /**< stable: kept in the store and in the shared region; 0 = none */
-	const char *name;	   /**< API field name, e.g. "teamsOperatorConnect" */
-	bool custom_header;	   /**< may carry the operator's custom header */
-	bool must_be_provisioned;  /**< calls of unknown numbers are refused, both ways */
+	uint16_t id;              /**< stable: kept in the store and in the shared region; 0 = none */
+	const char *name;         /**< API field name, e.g. "teamsOperatorConnect" */
+	bool custom_header;       /**< may carry the operator's custom header */
+	bool must_be_provisioned; /**< calls of unknown numbers are refused, both ways */
 };
 
 /** NULL if there is no such service. */

@@ -26,8 +26,8 @@ enum admin_state { ADMIN_AUTO = 0, ADMIN_DRAIN, ADMIN_DISABLED };
 
 enum {
 	TOPOLOGY_HOST_MAX = 255, /**< host name or address of a peer; a local socket */
-	TOPOLOGY_NONE = 0,	 /**< ids start at 1 */
-	DIALOG_KEY_SIZE = 32,	 /**< key of the dialog token (dialog_token.h) */
+	TOPOLOGY_NONE = 0,       /**< ids start at 1 */
+	DIALOG_KEY_SIZE = 32,    /**< key of the dialog token (dialog_token.h) */
 };
 
 /** Names are shared by writer and reader: the JSON value of each enum ("operator", "TLS", "SRTP", "drain"). */
@@ -54,9 +54,9 @@ int prefix_parse(struct span text, struct prefix *prefix);
 struct topology_peer {
 	uint32_t id; /**< the store's, stable, 1..16777215 */
 	struct span name, site, host;
-	uint16_t port;	   /**< 0: the transport's default */
-	uint8_t priority;  /**< 0 is preferred; already this node's region's value */
-	uint16_t weight;   /**< 0-65535 within a priority */
+	uint16_t port;    /**< 0: the transport's default */
+	uint8_t priority; /**< 0 is preferred; already this node's region's value */
+	uint16_t weight;  /**< 0-65535 within a priority */
 	enum admin_state admin;
 	const struct prefix *sources; /**< signalling source prefixes; none: the host itself if it is an address */
 	size_t source_count;
@@ -74,20 +74,20 @@ struct topology_group {
 };
 
 struct topology_service {
-	uint16_t id;		    /**< service.h */
-	struct span group;	    /**< service-side group that serves it */
+	uint16_t id;                /**< service.h */
+	struct span group;          /**< service-side group that serves it */
 	struct span operator_group; /**< operator-side group for its calls to the operator */
 };
 
 struct topology_settings {
-	bool lab;		       /**< mode */
-	struct span custom_header;     /**< name; "" = the gateway adds none */
-	bool mask_numbers;	       /**< logs show only the last two digits */
+	bool lab;                  /**< mode */
+	struct span custom_header; /**< name; "" = the gateway adds none */
+	bool mask_numbers;         /**< logs show only the last two digits */
 	uint32_t probe_interval_ms, probe_timeout_ms, keepalive_interval_ms;
-	uint32_t silence_limit_ms;     /**< no answer at all */
-	uint32_t progress_limit_ms;    /**< nothing above 100 */
-	uint8_t down_after, up_after;  /**< probes in a row */
-	uint8_t max_tries;	       /**< peers a call may try */
+	uint32_t silence_limit_ms;    /**< no answer at all */
+	uint32_t progress_limit_ms;   /**< nothing above 100 */
+	uint8_t down_after, up_after; /**< probes in a row */
+	uint8_t max_tries;            /**< peers a call may try */
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 };
 
@@ -149,7 +149,7 @@ int topology_settings(const struct topology_view *view, struct topology_settings
 /** Who sends from here? */
 struct sender {
 	uint32_t group; /**< index */
-	uint32_t peer;	/**< id, or TOPOLOGY_NONE if several peers of the group share the prefix */
+	uint32_t peer;  /**< id, or TOPOLOGY_NONE if several peers of the group share the prefix */
 };
 /**
  * Longest prefix match of a source address (16 bytes, IPv4 mapped) among groups of this transport whose local socket

@@ -37,7 +37,8 @@ static void test_header_name_is_a_token_of_at_most_32(void **state)
 
 static void test_header_name_of_sip_itself_is_refused(void **state)
 {
-	static const char *const own[] = {"Via", "via", "v", "CONTACT", "m", "Content-Length", "Record-Route", "Reason"};
+	static const char *const own[] = {"Via",          "via",   "v", "CONTACT", "m", "Content-Length",
+					  "Record-Route", "Reason"};
 	(void)state;
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		assert_non_null(field_header_name_fault(span_of(own[i])));

@@ -43,33 +43,72 @@ static void publish_sample(void)
 	const struct prefix shared[] = {prefix_of("198.51.100.0/24")};
 	const struct prefix all[] = {prefix_of("0.0.0.0/0")};
 	const struct topology_peer operator_peers[] = {
-		{.id = 11, .name = SPAN_LIT("west-1"), .site = SPAN_LIT("west"), .host = SPAN_LIT("192.0.2.10"),
-		 .port = 5060, .weight = 100, .sources = west, .source_count = 2},
-		{.id = 5, .name = SPAN_LIT("east-1"), .site = SPAN_LIT("east"), .host = SPAN_LIT("192.0.2.130"),
-		 .priority = 1, .admin = ADMIN_DRAIN},
-		{.id = 7, .name = SPAN_LIT("nat-1"), .host = SPAN_LIT("host.example"), .sources = shared, .source_count = 1},
-		{.id = 8, .name = SPAN_LIT("nat-2"), .host = SPAN_LIT("host.example"), .sources = shared, .source_count = 1},
+		{.id = 11,
+		 .name = SPAN_LIT("west-1"),
+		 .site = SPAN_LIT("west"),
+		 .host = SPAN_LIT("192.0.2.10"),
+		 .port = 5060,
+		 .weight = 100,
+		 .sources = west,
+		 .source_count = 2},
+		{.id = 5,
+		 .name = SPAN_LIT("east-1"),
+		 .site = SPAN_LIT("east"),
+		 .host = SPAN_LIT("192.0.2.130"),
+		 .priority = 1,
+		 .admin = ADMIN_DRAIN},
+		{.id = 7,
+		 .name = SPAN_LIT("nat-1"),
+		 .host = SPAN_LIT("host.example"),
+		 .sources = shared,
+		 .source_count = 1},
+		{.id = 8,
+		 .name = SPAN_LIT("nat-2"),
+		 .host = SPAN_LIT("host.example"),
+		 .sources = shared,
+		 .source_count = 1},
 	};
 	const struct topology_peer second_peers[] = {
 		{.id = 20, .name = SPAN_LIT("second"), .host = SPAN_LIT("192.0.2.10")},
 	};
 	const struct topology_peer service_peers[] = {
-		{.id = 30, .name = SPAN_LIT("teams-1"), .host = SPAN_LIT("sip.example"), .sources = all, .source_count = 1},
+		{.id = 30,
+		 .name = SPAN_LIT("teams-1"),
+		 .host = SPAN_LIT("sip.example"),
+		 .sources = all,
+		 .source_count = 1},
 	};
 	const struct topology_group groups[] = {
-		{.name = SPAN_LIT("operator"), .side = SIDE_OPERATOR, .transport = TRANSPORT_UDP, .media = MEDIA_RTP,
-		 .default_service = 1, .peers = operator_peers, .peer_count = 4},
-		{.name = SPAN_LIT("second"), .side = SIDE_OPERATOR, .transport = TRANSPORT_UDP, .media = MEDIA_RTP,
-		 .local_socket = SPAN_LIT("udp:192.0.2.1:5070"), .peers = second_peers, .peer_count = 1},
-		{.name = SPAN_LIT("teams"), .side = SIDE_SERVICE, .transport = TRANSPORT_TLS, .media = MEDIA_SRTP,
-		 .peers = service_peers, .peer_count = 1},
+		{.name = SPAN_LIT("operator"),
+		 .side = SIDE_OPERATOR,
+		 .transport = TRANSPORT_UDP,
+		 .media = MEDIA_RTP,
+		 .default_service = 1,
+		 .peers = operator_peers,
+		 .peer_count = 4},
+		{.name = SPAN_LIT("second"),
+		 .side = SIDE_OPERATOR,
+		 .transport = TRANSPORT_UDP,
+		 .media = MEDIA_RTP,
+		 .local_socket = SPAN_LIT("udp:192.0.2.1:5070"),
+		 .peers = second_peers,
+		 .peer_count = 1},
+		{.name = SPAN_LIT("teams"),
+		 .side = SIDE_SERVICE,
+		 .transport = TRANSPORT_TLS,
+		 .media = MEDIA_SRTP,
+		 .peers = service_peers,
+		 .peer_count = 1},
 	};
 	const struct topology_service services[] = {
 		{.id = 1, .group = SPAN_LIT("teams"), .operator_group = SPAN_LIT("operator")},
 	};
 	const struct topology topology = {
 		.settings = {.custom_header = SPAN_LIT("X-MS-Operator-Content"), .max_tries = 4, .dialog_key = {9}},
-		.services = services, .service_count = 1, .groups = groups, .group_count = 3,
+		.services = services,
+		.service_count = 1,
+		.groups = groups,
+		.group_count = 3,
 	};
 	assert_int_equal(topology_publish(region, &topology), 0);
 }
@@ -80,10 +119,23 @@ static void test_prefix_rules(void **state)
 		const char *text;
 		int result;
 	} rows[] = {
-		{"192.0.2.0/24", 0}, {"192.0.2.1", 0}, {"0.0.0.0/0", 0}, {"::/0", 0}, {"2001:db8::/32", 0},
-		{"2001:db8::1", 0}, {"192.0.2.1/24", -EINVAL}, {"192.0.2.0/33", -EINVAL}, {"192.0.2.0/", -EINVAL},
-		{"192.0.2.0/024", -EINVAL}, {"192.0.2.0/-1", -EINVAL}, {"192.0.2", -EINVAL}, {"", -EINVAL},
-		{"host.example", -EINVAL}, {"192.0.2.0/24/8", -EINVAL}, {"2001:db8::/129", -EINVAL}, {"/24", -EINVAL},
+		{"192.0.2.0/24", 0},
+		{"192.0.2.1", 0},
+		{"0.0.0.0/0", 0},
+		{"::/0", 0},
+		{"2001:db8::/32", 0},
+		{"2001:db8::1", 0},
+		{"192.0.2.1/24", -EINVAL},
+		{"192.0.2.0/33", -EINVAL},
+		{"192.0.2.0/", -EINVAL},
+		{"192.0.2.0/024", -EINVAL},
+		{"192.0.2.0/-1", -EINVAL},
+		{"192.0.2", -EINVAL},
+		{"", -EINVAL},
+		{"host.example", -EINVAL},
+		{"192.0.2.0/24/8", -EINVAL},
+		{"2001:db8::/129", -EINVAL},
+		{"/24", -EINVAL},
 		{"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee", -EINVAL},
 	};
 	(void)state;
@@ -220,11 +272,18 @@ static void test_several_thousand_prefixes_are_all_found(void **state)
 			snprintf(text, sizeof(text), k % 2 ? "10.%u.%u.0/24" : "2001:db8:%x:%x::/64", i, k);
 			prefixes[i][k] = prefix_of(text);
 		}
-		peers[i] = (struct topology_peer){.id = i + 1, .name = span_of(names[i]), .host = SPAN_LIT("h"),
-						  .sources = prefixes[i], .source_count = PER_PEER};
+		peers[i] = (struct topology_peer){.id = i + 1,
+						  .name = span_of(names[i]),
+						  .host = SPAN_LIT("h"),
+						  .sources = prefixes[i],
+						  .source_count = PER_PEER};
 	}
-	const struct topology_group group = {.name = SPAN_LIT("g"), .side = SIDE_OPERATOR, .transport = TRANSPORT_UDP,
-					     .media = MEDIA_RTP, .peers = peers, .peer_count = PEERS};
+	const struct topology_group group = {.name = SPAN_LIT("g"),
+					     .side = SIDE_OPERATOR,
+					     .transport = TRANSPORT_UDP,
+					     .media = MEDIA_RTP,
+					     .peers = peers,
+					     .peer_count = PEERS};
 	const struct topology topology = {.groups = &group, .group_count = 1};
 	assert_int_equal(topology_publish(region, &topology), 0);
 	for (uint32_t i = 0; i < PEERS; i++) {
@@ -250,7 +309,8 @@ static void test_picture_larger_than_its_slot_is_refused_and_the_old_one_stays(v
 	assert_int_equal(topology_publish(narrow, &(struct topology){0}), 0);
 	struct topology_peer *peers = calloc(count, sizeof(*peers));
 	for (size_t i = 0; i < count; i++)
-		peers[i] = (struct topology_peer){.id = (uint32_t)i + 1, .name = {name, sizeof(name)}, .host = SPAN_LIT("h")};
+		peers[i] = (struct topology_peer){
+			.id = (uint32_t)i + 1, .name = {name, sizeof(name)}, .host = SPAN_LIT("h")};
 	const struct topology_group group = {.name = SPAN_LIT("g"), .peers = peers, .peer_count = count};
 	assert_int_equal(topology_publish(narrow, &(struct topology){.groups = &group, .group_count = 1}), -ENOSPC);
 	assert_int_equal(topology_open(narrow, &view), 0);
