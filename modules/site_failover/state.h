@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** What the parts of site_failover share: parameters, the APIs of other modules, counters. */
+#ifndef TRUNKGATE_SITE_FAILOVER_STATE_H
+#define TRUNKGATE_SITE_FAILOVER_STATE_H
+
+#include <core/counters.h>
+#include <modules/rr/api.h>
+#include <modules/tm/tm_load.h>
+
+#include "provisioning_api.h"
+#include "topology.h"
+
+/* fields of $xavp(tg=>...) that only this module uses */
+#define CALL_CANDIDATES "try"	/* str: peer ids still to try, "4,7,9" */
+#define CALL_SENT	"sent"	/* int: peer that got the call last and whose fate is not known yet */
+#define CALL_TRIED	"tried" /* int: peers that got the call */
+#define CALL_WATCHED	"watch" /* int: 1 once tm tells us about the answers */
+
+struct site_parameters {
+	int ringing_limit; /* ms: final answer after a provisional above 100 */
+	int late_limit;	   /* s: an abandoned branch is remembered that long after its transaction */
+	int late_max;	   /* entries */
+};
+
+struct site_counters {
+	stat_var *calls_failed_over, *calls_without_peer, *late_answers, *late_byes, *probes_sent, *probes_failed,
+		*keepalives_sent;
+};
+
+struct site_state {
+	struct site_parameters parameters;
+	struct provisioning_api provisioning;
+	struct tm_binds tm;
+	struct rr_binds rr;
+	cmd_function drop_replies;
+	struct site_counters counters;
+};
+
+extern struct site_state site_state;
+
+#define site_count(name) update_stat(site_state.counters.name, 1)
+
+/** The settings in force; custom_header is not copied: empty. Returns 0, or -EAGAIN if nothing is published yet. */
+int site_settings(struct topology_settings *settings);
+
+/** Milliseconds of a clock that never jumps. */
+uint64_t site_clock_ms(void);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** What the node observed of each peer, in shared memory. */
+#include "target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <core/dprint.h>
+#include <core/locking.h>
+#include <core/mem/shm_mem.h>
+
+#include "state.h"
+
+enum { BUCKETS = 256 };
+
+struct entry {
+	struct entry *next;
+	struct target target;
+};
+
+struct table {
+	gen_lock_t lock;
+	struct entry *buckets[BUCKETS];
+};
+
+static struct table *table;
+
+int target_init(void)
+{
+	table = shm_malloc(sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table, 0, sizeof(*table));
+	return lock_init(&table->lock) ? 0 : -ENOMEM;
+}
+
+void target_finish(void)
+{
+	for (size_t i = 0; table && i < BUCKETS; i++)
+		for (struct entry *entry = table->buckets[i], *next; entry; entry = next) {
+			next = entry->next;
+			shm_free(entry);
+		}
+	if (table)
+		shm_free(table);
+	table = NULL;
+}
+
+static struct entry **find(uint32_t peer)
+{
+	struct entry **link = &table->buckets[peer % BUCKETS];
+	while (*link && (*link)->target.peer != peer)
+		link = &(*link)->next;
+	return link;
+}
+
+int target_get(uint32_t peer, struct target *copy)
+{
+	lock_get(&table->lock);
+	struct entry *entry = *find(peer);
+	if (entry)
+		*copy = entry->target;
+	lock_release(&table->lock);
+	return entry ? 0 : -ENOENT;
+}
+
+static struct entry *make(struct entry **link, uint32_t peer)
+{
+	struct entry *entry = shm_malloc(sizeof(*entry));
+	if (!entry)
+		return NULL;
+	memset(entry, 0, sizeof(*entry));
+	entry->target.peer = peer;
+	entry->target.health.since_ms = site_clock_ms();
+	*link = entry;
+	return entry;
+}
+
+int target_change(uint32_t peer, void (*change)(struct target *target, void *context), void *context)
+{
+	lock_get(&table->lock);
+	struct entry **link = find(peer);
+	struct entry *entry = *link ? *link : make(link, peer);
+	if (entry)
+		change(&entry->target, context);
+	lock_release(&table->lock);
+	return entry ? 0 : -ENOMEM;
+}
+
+struct observation {
+	enum health_event event;
+	const char *reason;
+	struct health_limits limits;
+	bool changed;
+	struct target after;
+};
+
+static void observe(struct target *target, void *context)
+{
+	struct observation *seen = context;
+	if (seen->event != HEALTH_PROBE_OK && seen->event != HEALTH_CALL_OK) {
+		target->failures++;
+		snprintf(target->reason, sizeof(target->reason), "%s", seen->reason);
+	}
+	seen->changed = health_event(&target->health, seen->event, &seen->limits, site_clock_ms());
+	/* half-open is probed at once, not at the next turn */
+	if (seen->changed && target->health.state == HEALTH_PROBING)
+		target->next_probe_ms = 0;
+	seen->after = *target;
+}
+
+void target_event(uint32_t peer, enum health_event event, const char *reason)
+{
+	struct topology_settings settings;
+	struct observation seen = {.event = event, .reason = reason};
+	if (peer == TOPOLOGY_NONE || site_settings(&settings))
+		return;
+	seen.limits = (struct health_limits){settings.down_after, settings.up_after};
+	if (target_change(peer, observe, &seen) || !seen.changed)
+		return;
+	if (seen.after.health.state == HEALTH_DOWN)
+		LM_WARN("peer %s (%u) is down: %s\n", seen.after.name, peer, reason);
+	else
+		LM_NOTICE("peer %s (%u) is %s\n", seen.after.name, peer, health_state_name(seen.after.health.state));
+}
+
+void target_sweep(bool (*wanted)(uint32_t peer, void *context), void *context)
+{
+	lock_get(&table->lock);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct entry **link = &table->buckets[i]; *link;) {
+			struct entry *entry = *link;
+			if (wanted(entry->target.peer, context)) {
+				link = &entry->next;
+				continue;
+			}
+			*link = entry->next;
+			shm_free(entry);
+		}
+	lock_release(&table->lock);
+}
