@@ -19,8 +19,8 @@ enum {
 	TAGS_MAX = 4,	 /* answers of one branch with BYE; more are acknowledged only */
 };
 
-struct entry {
-	struct entry *next;
+struct late {
+	struct late *next;
 	uint64_t tags[TAGS_MAX];
 	ticks_t end;
 	uint16_t cause;
@@ -34,7 +34,7 @@ struct table {
 	gen_lock_t lock;
 	unsigned count;
 	bool full; /* said so in the log */
-	struct entry *buckets[BUCKETS];
+	struct late *buckets[BUCKETS];
 };
 
 static struct table *table;
@@ -53,7 +53,7 @@ void late_branch_finish(void)
 	struct table *gone = table;
 	table = NULL;
 	for (size_t i = 0; gone && i < BUCKETS; i++)
-		for (struct entry *entry = gone->buckets[i], *next; entry; entry = next) {
+		for (struct late *entry = gone->buckets[i], *next; entry; entry = next) {
 			next = entry->next;
 			shm_free(entry);
 		}
@@ -62,7 +62,7 @@ void late_branch_finish(void)
 }
 
 /* FNV-1a: the branch is our own, nobody else chooses it */
-static uint64_t hash(str text)
+static uint64_t text_hash(str text)
 {
 	uint64_t value = 0xcbf29ce484222325;
 	for (int i = 0; i < text.len; i++)
@@ -70,9 +70,9 @@ static uint64_t hash(str text)
 	return value;
 }
 
-static struct entry **find(str branch)
+static struct late **find(str branch)
 {
-	struct entry **link = &table->buckets[hash(branch) % BUCKETS];
+	struct late **link = &table->buckets[text_hash(branch) % BUCKETS];
 	while (*link && ((*link)->branch_length != branch.len || memcmp((*link)->branch, branch.s, (size_t)branch.len)))
 		link = &(*link)->next;
 	return link;
@@ -88,11 +88,11 @@ static bool has_room(void)
 	return false;
 }
 
-static struct entry *make(struct entry **link, str branch, str uri, int cause)
+static struct late *make(struct late **link, str branch, str uri, int cause)
 {
 	if (!has_room())
 		return NULL;
-	struct entry *entry = shm_malloc(sizeof(*entry) + (size_t)uri.len);
+	struct late *entry = shm_malloc(sizeof(*entry) + (size_t)uri.len);
 	if (!entry)
 		return NULL;
 	memset(entry, 0, sizeof(*entry));
@@ -108,17 +108,17 @@ static struct entry *make(struct entry **link, str branch, str uri, int cause)
 	return entry;
 }
 
-static void prolong(struct entry *entry)
+static void prolong(struct late *entry)
 {
 	entry->end = get_ticks() + (ticks_t)site_state.parameters.late_limit;
 }
 
-static struct entry *find_or_make(str branch, str uri, int cause)
+static struct late *find_or_make(str branch, str uri, int cause)
 {
-	struct entry **link = find(branch), *entry = *link;
+	struct late **link = find(branch), *entry = *link;
 	/* the entry of an answer that came while the transaction lived has no URI yet */
 	if (entry && entry->uri_length == 0 && uri.len) {
-		struct entry *fuller = make(&entry->next, branch, uri, cause);
+		struct late *fuller = make(&entry->next, branch, uri, cause);
 		if (!fuller)
 			return entry;
 		memcpy(fuller->tags, entry->tags, sizeof(entry->tags));
@@ -136,7 +136,7 @@ void late_branch_add(str branch, str uri, int cause)
 	if (!table || branch.len <= 0 || branch.len > BRANCH_MAX || uri.len < 0 || uri.len > UINT16_MAX)
 		return;
 	lock_get(&table->lock);
-	struct entry *entry = find_or_make(branch, uri, cause);
+	struct late *entry = find_or_make(branch, uri, cause);
 	if (entry)
 		prolong(entry);
 	lock_release(&table->lock);
@@ -147,7 +147,7 @@ bool late_branch_known(str branch, char *uri, int size, int *cause)
 	if (!table || branch.len <= 0 || branch.len > BRANCH_MAX)
 		return false;
 	lock_get(&table->lock);
-	struct entry *entry = *find(branch);
+	struct late *entry = *find(branch);
 	if (entry && uri) {
 		size_t length = entry->uri_length < size ? entry->uri_length : 0;
 		memcpy(uri, entry->uri, length);
@@ -159,7 +159,7 @@ bool late_branch_known(str branch, char *uri, int size, int *cause)
 	return entry;
 }
 
-static bool add_tag(struct entry *entry, uint64_t tag)
+static bool add_tag(struct late *entry, uint64_t tag)
 {
 	for (uint8_t i = 0; i < entry->tag_count; i++)
 		if (entry->tags[i] == tag)
@@ -176,19 +176,19 @@ bool late_branch_end(str branch, str to_tag, int cause)
 	if (!table || branch.len <= 0 || branch.len > BRANCH_MAX)
 		return fresh;
 	lock_get(&table->lock);
-	struct entry *entry = find_or_make(branch, (str){.s = "", .len = 0}, cause);
+	struct late *entry = find_or_make(branch, (str){.s = "", .len = 0}, cause);
 	if (entry) {
-		fresh = add_tag(entry, hash(to_tag));
+		fresh = add_tag(entry, text_hash(to_tag));
 		prolong(entry);
 	}
 	lock_release(&table->lock);
 	return fresh;
 }
 
-static void expire_bucket(struct entry **link, ticks_t now)
+static void expire_bucket(struct late **link, ticks_t now)
 {
 	while (*link) {
-		struct entry *entry = *link;
+		struct late *entry = *link;
 		if ((s_ticks_t)(entry->end - now) > 0) {
 			link = &entry->next;
 			continue;

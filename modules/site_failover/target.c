@@ -14,14 +14,14 @@
 
 enum { BUCKETS = 256 };
 
-struct entry {
-	struct entry *next;
+struct record {
+	struct record *next;
 	struct target target;
 };
 
 struct table {
 	gen_lock_t lock;
-	struct entry *buckets[BUCKETS];
+	struct record *buckets[BUCKETS];
 };
 
 static struct table *table;
@@ -38,7 +38,7 @@ int target_init(void)
 void target_finish(void)
 {
 	for (size_t i = 0; table && i < BUCKETS; i++)
-		for (struct entry *entry = table->buckets[i], *next; entry; entry = next) {
+		for (struct record *entry = table->buckets[i], *next; entry; entry = next) {
 			next = entry->next;
 			shm_free(entry);
 		}
@@ -47,9 +47,9 @@ void target_finish(void)
 	table = NULL;
 }
 
-static struct entry **find(uint32_t peer)
+static struct record **find(uint32_t peer)
 {
-	struct entry **link = &table->buckets[peer % BUCKETS];
+	struct record **link = &table->buckets[peer % BUCKETS];
 	while (*link && (*link)->target.peer != peer)
 		link = &(*link)->next;
 	return link;
@@ -58,16 +58,16 @@ static struct entry **find(uint32_t peer)
 int target_get(uint32_t peer, struct target *copy)
 {
 	lock_get(&table->lock);
-	struct entry *entry = *find(peer);
+	struct record *entry = *find(peer);
 	if (entry)
 		*copy = entry->target;
 	lock_release(&table->lock);
 	return entry ? 0 : -ENOENT;
 }
 
-static struct entry *make(struct entry **link, uint32_t peer)
+static struct record *make(struct record **link, uint32_t peer)
 {
-	struct entry *entry = shm_malloc(sizeof(*entry));
+	struct record *entry = shm_malloc(sizeof(*entry));
 	if (!entry)
 		return NULL;
 	memset(entry, 0, sizeof(*entry));
@@ -80,8 +80,8 @@ static struct entry *make(struct entry **link, uint32_t peer)
 int target_change(uint32_t peer, void (*change)(struct target *target, void *context), void *context)
 {
 	lock_get(&table->lock);
-	struct entry **link = find(peer);
-	struct entry *entry = *link ? *link : make(link, peer);
+	struct record **link = find(peer);
+	struct record *entry = *link ? *link : make(link, peer);
 	if (entry)
 		change(&entry->target, context);
 	lock_release(&table->lock);
@@ -129,8 +129,8 @@ void target_sweep(bool (*wanted)(uint32_t peer, void *context), void *context)
 {
 	lock_get(&table->lock);
 	for (size_t i = 0; i < BUCKETS; i++)
-		for (struct entry **link = &table->buckets[i]; *link;) {
-			struct entry *entry = *link;
+		for (struct record **link = &table->buckets[i]; *link;) {
+			struct record *entry = *link;
 			if (wanted(entry->target.peer, context)) {
 				link = &entry->next;
 				continue;

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * site_late_answer(): an answer that comes after the branch was given up. tm would drop it, or forward it to a caller
+ * who has a final answer already; the callee would be in a call with nobody. So the node takes the caller's place:
+ * ACK and BYE, and for what comes even later CANCEL and the hop's own ACK.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <core/data_lump_rpl.h>
+#include <core/dprint.h>
+#include <core/forward.h>
+#include <core/msg_translator.h>
+#include <core/parser/contact/parse_contact.h>
+#include <core/parser/parse_cseq.h>
+#include <core/parser/parse_from.h>
+#include <core/parser/parse_rr.h>
+#include <core/parser/parse_to.h>
+#include <core/parser/parse_uri.h>
+#include <core/parser/parse_via.h>
+#include <core/resolve.h>
+
+#include "dialog_token.h"
+#include "glue.h"
+#include "late_branch.h"
+#include "number_table.h"
+#include "place.h"
+#include "script.h"
+#include "service.h"
+#include "state.h"
+
+enum { HEADERS_MAX = 4096, URI_MAX = 1024, MESSAGE_MAX = 4096 };
+
+static const str ack = STR_STATIC_INIT("ACK");
+static const str bye = STR_STATIC_INIT("BYE");
+static const str invite = STR_STATIC_INIT("INVITE");
+static const str cancel = STR_STATIC_INIT("CANCEL");
+
+/* ------- which answers are late ------- */
+
+static int status_of_end(const struct cell *cell, int branch)
+{
+	if (cell->flags & T_CANCELED)
+		return 487;
+	return cell->uas.status >= 200 ? (int)cell->uas.status : cell->uac[branch].last_received;
+}
+
+static bool is_late(const struct cell *cell, int branch)
+{
+	if (cell->uas.status >= 300)
+		return true;
+	if (cell->uas.status >= 200)
+		return cell->relayed_reply_branch != branch;
+	return cell->uac[branch].last_received >= 300;
+}
+
+enum verdict { NOT_OURS, GIVEN_UP, LATE };
+
+/* The reads need no lock: an answer that crosses the end of its branch is judged at its retransmission. */
+static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
+{
+	int branch = -1;
+	bool answer = msg->REPLY_STATUS >= 200 && msg->REPLY_STATUS < 300 && STR_EQ(get_cseq(msg)->method, invite);
+	enum verdict verdict = NOT_OURS;
+	if (site_state.tm.t_check(msg, &branch) != 1)
+		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
+										      : NOT_OURS;
+	struct cell *cell = site_state.tm.t_gett();
+	if (answer && is_invite(cell) && !is_local(cell) && branch >= 0 && is_late(cell, branch)) {
+		*cause = status_of_end(cell, branch);
+		verdict = LATE;
+	}
+	site_state.tm.t_unref(msg);
+	return verdict;
+}
+
+/* ------- the route towards the callee ------- */
+
+static bool is_ours(rr_t *route)
+{
+	struct sip_uri uri;
+	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri))
+		return false;
+	unsigned short port = uri.port_no ? uri.port_no : uri.proto == PROTO_TLS ? SIPS_PORT : SIP_PORT;
+	return check_self(&uri.host, port, 0) == 1;
+}
+
+enum { ROUTES_MAX = 16 };
+
+struct route_set {
+	str routes[ROUTES_MAX]; /* whole values, nearest to us first */
+	size_t count;
+	str next; /* URI of the first, or empty */
+};
+
+/* The Record-Routes above ours were added between us and the callee; the nearest stands last. */
+static int read_route_set(struct sip_msg *msg, struct route_set *set)
+{
+	str found[ROUTES_MAX], uris[ROUTES_MAX];
+	size_t count = 0;
+	bool ours = false;
+	for (struct hdr_field *header = msg->record_route; header && !ours; header = next_sibling_hdr(header)) {
+		if (parse_rr(header))
+			return -EINVAL;
+		for (rr_t *route = header->parsed; route && !(ours = is_ours(route)); route = route->next) {
+			if (count == ROUTES_MAX)
+				return -E2BIG;
+			found[count] = (str){.s = route->nameaddr.name.s, .len = route->len};
+			uris[count++] = route->nameaddr.uri;
+		}
+	}
+	*set = (struct route_set){.count = count};
+	for (size_t i = 0; i < count; i++)
+		set->routes[i] = found[count - 1 - i];
+	if (count)
+		set->next = uris[count - 1];
+	return 0;
+}
+
+static int contact_of(struct sip_msg *msg, str *uri)
+{
+	if (!msg->contact || parse_contact(msg->contact) < 0)
+		return -EINVAL;
+	contact_body_t *body = msg->contact->parsed;
+	if (!body || !body->contacts)
+		return -EINVAL;
+	*uri = body->contacts->uri;
+	return 0;
+}
+
+static bool names_udp_address(str *text)
+{
+	struct sip_uri uri;
+	if (text->len == 0 || parse_uri(text->s, text->len, &uri) || uri.maddr_val.len)
+		return false;
+	return (uri.proto == PROTO_UDP || uri.proto == PROTO_NONE) && uri.type == SIP_URI_T &&
+	       (str2ip(&uri.host) || str2ip6(&uri.host));
+}
+
+/*
+ * Where the message really goes. Over TCP and TLS the connection of the response: its address finds it. Over UDP the
+ * next hop if it is an address, else where the response came from. A name is never looked up.
+ */
+static void next_hop(struct sip_msg *msg, str *wanted, char uri[PLACE_URI_MAX], str *hop)
+{
+	static const char *const names[] = {[PROTO_UDP] = "udp", [PROTO_TCP] = "tcp", [PROTO_TLS] = "tls"};
+	char address[IP_ADDR_MAX_STRZ_SIZE];
+	if (msg->rcv.proto == PROTO_UDP && names_udp_address(wanted)) {
+		*hop = *wanted;
+		return;
+	}
+	ip_addr2sbufz(&msg->rcv.src_ip, address, sizeof(address));
+	snprintf(uri, PLACE_URI_MAX,
+		 msg->rcv.src_ip.af == AF_INET6 ? "sip:[%s]:%u;transport=%s" : "sip:%s:%u;transport=%s", address,
+		 msg->rcv.src_port, names[(size_t)msg->rcv.proto]);
+	*hop = str_of(uri);
+}
+
+/* ------- ACK and BYE in the caller's place ------- */
+
+struct writer {
+	char text[HEADERS_MAX];
+	size_t length;
+	bool full;
+};
+
+__attribute__((format(printf, 2, 3))) static void write_line(struct writer *writer, const char *format, ...)
+{
+	va_list arguments;
+	if (writer->full)
+		return;
+	size_t room = sizeof(writer->text) - writer->length;
+	va_start(arguments, format);
+	int length = vsnprintf(writer->text + writer->length, room, format, arguments);
+	va_end(arguments);
+	writer->full = length < 0 || (size_t)length >= room;
+	if (!writer->full)
+		writer->length += (size_t)length;
+}
+
+static void write_routes(struct writer *writer, const struct route_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		write_line(writer, "Route: %.*s\r\n", STR_FMT(&set->routes[i]));
+}
+
+/* The operator's custom header goes on all that goes to the operator, so on these too. */
+static void write_custom_header(struct writer *writer, struct sip_msg *msg)
+{
+	struct dialog dialog;
+	struct attribute_set set;
+	struct topology_view view;
+	struct topology_settings settings;
+	char name[FIELD_HEADER_NAME_MAX + 1];
+	if (dialog_route_of_response(msg, &dialog) || dialog.direction != TO_OPERATOR ||
+	    number_table_set(site_state.provisioning.region, dialog.attribute_set, &set) || !set.header[0])
+		return;
+	const struct service *service = service_by_id(set.service);
+	do {
+		if (topology_open(site_state.provisioning.region, &view) || topology_settings(&view, &settings))
+			return;
+		place_copy_text(name, sizeof(name), settings.custom_header);
+	} while (!topology_current(&view));
+	if (name[0] && service && service->custom_header)
+		write_line(writer, "%s: %s\r\n", name, set.header);
+}
+
+static const struct {
+	int cause;
+	const char *text;
+} reasons[] = {
+	{200, "Call completed elsewhere"},
+	{408, "No answer in time"},
+	{487, "Caller gave up"},
+	{},
+};
+
+static const char *reason_text(int cause)
+{
+	for (size_t i = 0; reasons[i].cause; i++)
+		if (reasons[i].cause == cause)
+			return reasons[i].text;
+	return "Call ended before this answer";
+}
+
+struct ending {
+	struct sip_msg *msg;
+	struct route_set set;
+	str contact, hop;
+	char hop_text[PLACE_URI_MAX];
+	unsigned cseq;
+};
+
+static int ending_read(struct sip_msg *msg, struct ending *ending)
+{
+	*ending = (struct ending){.msg = msg};
+	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || read_route_set(msg, &ending->set) ||
+	    contact_of(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
+		return -EINVAL;
+	next_hop(msg, ending->set.count ? &ending->set.next : &ending->contact, ending->hop_text, &ending->hop);
+	return 0;
+}
+
+static int send_request(struct ending *ending, const str *method, unsigned cseq, struct writer *headers)
+{
+	struct to_body *from = get_from(ending->msg), *to = get_to(ending->msg);
+	uac_req_t request;
+	dlg_t dialog = {
+		.id = {.call_id = ending->msg->callid->body, .loc_tag = from->tag_value, .rem_tag = to->tag_value},
+		.loc_seq = {.value = cseq, .is_set = 1},
+		.loc_uri = from->uri,
+		.rem_uri = to->uri,
+		.rem_target = ending->contact,
+		.dst_uri = ending->hop,
+		.state = DLG_CONFIRMED,
+		.send_sock = ending->msg->rcv.bind_address,
+	};
+	str text = {.s = headers->text, .len = (int)headers->length};
+	if (headers->full)
+		return -E2BIG;
+	set_uac_req(&request, (str *)method, text.len ? &text : NULL, NULL, &dialog, 0, NULL, NULL);
+	return site_state.tm.t_uac(&request) < 0 ? -EIO : 0;
+}
+
+static int send_ack(struct ending *ending)
+{
+	struct writer headers = {};
+	write_routes(&headers, &ending->set);
+	write_custom_header(&headers, ending->msg);
+	return send_request(ending, &ack, ending->cseq, &headers);
+}
+
+static int send_bye(struct ending *ending, int cause, const char *text)
+{
+	struct writer headers = {};
+	write_routes(&headers, &ending->set);
+	write_custom_header(&headers, ending->msg);
+	write_line(&headers, "Reason: SIP;cause=%d;text=\"%s\"\r\n", cause, text);
+	return send_request(ending, &bye, ending->cseq + 1, &headers);
+}
+
+static void end_answer(struct sip_msg *msg, int cause, const char *text)
+{
+	struct ending ending;
+	if (ending_read(msg, &ending)) {
+		LM_ERR("late answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
+		       STR_FMT(&msg->callid->body));
+		return;
+	}
+	bool fresh = late_branch_end(msg->via1->branch->value, get_to(msg)->tag_value, cause);
+	int result = send_ack(&ending);
+	if (result == 0 && fresh)
+		result = send_bye(&ending, cause, text);
+	if (result)
+		LM_ERR("late answer of %.*s: sending failed\n", STR_FMT(&msg->callid->body));
+	if (!fresh)
+		return;
+	site_count(late_answers);
+	if (result == 0)
+		site_count(late_byes);
+	LM_NOTICE("late answer of call %.*s from %s acknowledged and ended (%d %s)\n", STR_FMT(&msg->callid->body),
+		  ip_addr2a(&msg->rcv.src_ip), cause, text);
+}
+
+/* ------- what else comes for a branch that tm has forgotten ------- */
+
+/* A request of the INVITE's own hop: same Via, same number. */
+static void send_of_hop(struct sip_msg *msg, const char *method, const char *uri, bool with_tag)
+{
+	char text[MESSAGE_MAX];
+	struct dest_info destination;
+	struct via_body *via = msg->via1;
+	struct to_body *to = get_to(msg);
+	int length = snprintf(text, sizeof(text),
+			      "%s %s SIP/2.0\r\nVia: SIP/2.0/%.*s %.*s%s%.*s;branch=%.*s\r\nMax-Forwards: 70\r\n"
+			      "From: %.*s\r\nTo: <%.*s>%s%.*s\r\nCall-ID: %.*s\r\nCSeq: %.*s %s\r\nContent-Length: 0\r\n\r\n",
+			      method, uri, STR_FMT(&via->transport), STR_FMT(&via->host), via->port_str.len ? ":" : "",
+			      STR_FMT(&via->port_str), STR_FMT(&via->branch->value), STR_FMT(&msg->from->body),
+			      STR_FMT(&to->uri), with_tag && to->tag_value.len ? ";tag=" : "",
+			      with_tag ? to->tag_value.len : 0, to->tag_value.s ? to->tag_value.s : "",
+			      STR_FMT(&msg->callid->body), STR_FMT(&get_cseq(msg)->number), method);
+	if (length < 0 || (size_t)length >= sizeof(text))
+		return;
+	init_dest_info(&destination);
+	init_dst_from_rcv(&destination, &msg->rcv);
+	msg_send(&destination, text, length);
+}
+
+static void end_given_up(struct sip_msg *msg, const char *uri)
+{
+	if (!STR_EQ(get_cseq(msg)->method, invite) || uri[0] == '\0')
+		return;
+	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
+		return;
+	if (msg->REPLY_STATUS < 200)
+		send_of_hop(msg, "CANCEL", uri, false);
+	else
+		send_of_hop(msg, "ACK", uri, true);
+}
+
+/* ------- the doors ------- */
+
+static bool is_readable(struct sip_msg *msg)
+{
+	if (msg->first_line.type != SIP_REPLY || parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return false;
+	return msg->via1 && msg->via1->branch && msg->via1->branch->value.s && msg->cseq && get_cseq(msg) &&
+	       msg->callid && msg->to && msg->from && msg->rcv.proto >= PROTO_UDP && msg->rcv.proto <= PROTO_TLS;
+}
+
+static bool is_of_invite(struct sip_msg *msg)
+{
+	return STR_EQ(get_cseq(msg)->method, invite) || STR_EQ(get_cseq(msg)->method, cancel);
+}
+
+int late_answer_end(struct sip_msg *msg)
+{
+	char uri[URI_MAX] = "";
+	int cause = 0;
+	if (!is_readable(msg) || !is_of_invite(msg))
+		return -1;
+	switch (judge(msg, &cause, uri, sizeof(uri))) {
+	case LATE:
+		end_answer(msg, cause, reason_text(cause));
+		return 1;
+	case GIVEN_UP:
+		end_given_up(msg, uri);
+		return 1;
+	case NOT_OURS:
+		break;
+	}
+	return -1;
+}
+
+static bool refuse_caller(struct sip_msg *msg, int code, char *reason)
+{
+	int branch = -1;
+	if (site_state.tm.t_check(msg, &branch) != 1)
+		return false;
+	struct cell *cell = site_state.tm.t_gett();
+	bool open = is_invite(cell) && !is_local(cell) && branch >= 0 && cell->uas.status < 200 && cell->uas.request;
+	if (open) {
+		/* this branch has its final answer: nothing to cancel there */
+		cell->uac[branch].last_received = 200;
+		open = site_state.tm.t_reply_trans(cell, cell->uas.request, (unsigned)code, reason) > 0;
+	}
+	site_state.tm.t_unref(msg);
+	return open;
+}
+
+int late_answer_refuse(struct sip_msg *msg, int code, str *reason)
+{
+	char text[64];
+	if (!is_readable(msg) || !STR_EQ(get_cseq(msg)->method, invite) || msg->REPLY_STATUS < 200 ||
+	    msg->REPLY_STATUS >= 300 || code < 300 || code > 699)
+		return -1;
+	place_copy_text(text, sizeof(text), span_of_str(reason));
+	if (!refuse_caller(msg, code, text))
+		return -1;
+	end_answer(msg, code, text);
+	return 1;
+}
+
+/* ------- the end of a transaction ------- */
+
+static bool was_given_up(const struct cell *cell, int i)
+{
+	const struct ua_client *branch = &cell->uac[i];
+	if (!branch->request.buffer)
+		return false;
+	return cell->relayed_reply_branch != i || branch->last_received < 200 || branch->last_received >= 300;
+}
+
+void late_answer_forget(struct cell *cell)
+{
+	char text[MAX_BRANCH_PARAM_LEN];
+	for (int i = 0; i < cell->nr_of_outgoings; i++) {
+		str branch = {.s = text, .len = 0};
+		if (was_given_up(cell, i) && branch_builder(cell->hash_index, 0, cell->md5, i, text, &branch.len))
+			late_branch_add(branch, cell->uac[i].uri, status_of_end(cell, i));
+	}
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The script functions; each returns what the script sees. */
+#ifndef TRUNKGATE_SITE_FAILOVER_SCRIPT_H
+#define TRUNKGATE_SITE_FAILOVER_SCRIPT_H
+
+#include <core/parser/msg_parser.h>
+#include <core/pvar.h>
+#include <core/rpc.h>
+
+/** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty. */
+int sender_identify(struct sip_msg *msg);
+
+/** The group that now gets a call of this service: sets out_group. 1, -1 none, -3 empty. */
+int choice_service(struct sip_msg *msg, str *service);
+/** Puts the candidates of a group in order. 1, -1 no such group, -2 no peer in service, -3 empty. */
+int choice_select(struct sip_msg *msg, str *group);
+/** Aims at the next candidate. 1, -1 none left. */
+int choice_next(struct sip_msg *msg);
+/** failure_route: may another peer be tried? 1, -1. */
+int choice_retry(struct sip_msg *msg);
+
+/** Record-Route with the dialog's token. 1, -1. */
+int dialog_route_record(struct sip_msg *msg);
+/** In-dialog request after loose_route(): the dialog's state from the token. 1, -1 no or bad token, -3 empty. */
+int dialog_route_follow(struct sip_msg *msg);
+/** The Record-Route of ours in a response, read from the callee's side: its token. 0 or -errno. */
+struct dialog;
+int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog);
+
+/** Core reply_route: 1 if the response was for us to end and is ended; drop it. Else -1. */
+int late_answer_end(struct sip_msg *msg);
+/** Core reply_route: refuses the 2xx of a live call: the caller gets @p code, the callee ACK and BYE. 1, -1. */
+int late_answer_refuse(struct sip_msg *msg, int code, str *reason);
+/** tm: the transaction goes; what it gave up is remembered. */
+struct cell;
+void late_answer_forget(struct cell *cell);
+
+/** $site(...). */
+int variable_parse(pv_spec_t *spec, str *name);
+int variable_get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value);
+
+extern rpc_export_t admin_rpc[];
+
+#endif

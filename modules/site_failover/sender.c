@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** site_identify(): the source of a message -> side, group and, if it is unique, peer. */
+#include <errno.h>
+
+#include <core/parser/parse_to.h>
+#include <core/socket_info.h>
+
+#include "call_state.h"
+#include "dialog_token.h"
+#include "glue.h"
+#include "place.h"
+#include "script.h"
+#include "state.h"
+
+static const enum transport transport_of[] = {
+	[PROTO_UDP] = TRANSPORT_UDP,
+	[PROTO_TCP] = TRANSPORT_TCP,
+	[PROTO_TLS] = TRANSPORT_TLS,
+};
+
+struct found {
+	enum side side;
+	uint32_t peer;
+	char group[FIELD_NAME_MAX + 1];
+};
+
+/* Several peers may share a prefix; the one whose address this is is still known. */
+static uint32_t peer_with_address(const struct topology_view *view, const struct group_view *group,
+				  const struct ip_addr *address)
+{
+	struct place place;
+	for (uint32_t i = group->first_peer; i < group->first_peer + group->peer_count; i++)
+		if (place_at(view, i, &place) == 0 && place.has_address &&
+		    ip_addr_cmp(&place.address, (struct ip_addr *)address))
+			return place.peer;
+	return TOPOLOGY_NONE;
+}
+
+static int look_up(const struct topology_view *view, const struct receive_info *from, struct found *found)
+{
+	uint8_t address[16];
+	struct sender sender;
+	struct group_view group;
+	if (from->proto <= 0 || (size_t)from->proto >= sizeof(transport_of) / sizeof(*transport_of) ||
+	    !transport_of[(size_t)from->proto])
+		return -EPROTOTYPE;
+	place_address_bytes(&from->src_ip, address);
+	int result = topology_identify(view, address, transport_of[(size_t)from->proto],
+				       span_of_str(&from->bind_address->sock_str), &sender);
+	if (result == 0)
+		result = topology_group(view, sender.group, &group);
+	if (result)
+		return result;
+	found->side = group.side;
+	found->peer = sender.peer ? sender.peer : peer_with_address(view, &group, &from->src_ip);
+	place_copy_text(found->group, sizeof(found->group), group.name);
+	return 0;
+}
+
+static int identify(const struct receive_info *from, struct found *found)
+{
+	struct topology_view view;
+	int result;
+	do {
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result)
+			return result;
+		result = look_up(&view, from, found);
+	} while (!topology_current(&view));
+	return result;
+}
+
+static bool starts_dialog(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REQUEST && parse_headers(msg, HDR_TO_F, 0) == 0 && msg->to &&
+	       get_to(msg)->tag_value.len == 0;
+}
+
+int sender_identify(struct sip_msg *msg)
+{
+	struct found found = {};
+	int result = identify(&msg->rcv, &found);
+	if (result)
+		return result == -EAGAIN ? -3 : result == -EPROTOTYPE ? -2 : -1;
+	if (call_state_set_int(CALL_SIDE, found.side) || call_state_set_str(CALL_GROUP, str_of(found.group)) ||
+	    call_state_set_int(CALL_IN, (int)found.peer))
+		return -1;
+	if (starts_dialog(msg))
+		call_state_set_int(CALL_DIRECTION, found.side == SIDE_OPERATOR ? TO_SERVICE : TO_OPERATOR);
+	return 1;
+}

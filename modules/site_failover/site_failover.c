@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * The Kamailio module site_failover: who sends, which peer gets the call, which one after it, and who is alive.
+ *
+ *   loadmodule "site_failover.so"    # after tm, rr and provisioning
+ */
+#include <time.h>
+
+#include <core/dprint.h>
+#include <core/kemi.h>
+#include <core/mod_fix.h>
+#include <core/sr_module.h>
+
+#include "late_branch.h"
+#include "prober.h"
+#include "script.h"
+#include "state.h"
+#include "target.h"
+
+MODULE_VERSION
+
+struct site_state site_state = {
+	.parameters = {.ringing_limit = 180000, .late_limit = 200, .late_max = 50000},
+};
+
+int site_settings(struct topology_settings *settings)
+{
+	struct topology_view view;
+	int result;
+	do {
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result == 0)
+			result = topology_settings(&view, settings);
+		if (result)
+			return result;
+	} while (!topology_current(&view));
+	settings->custom_header = (struct span){};
+	return 0;
+}
+
+uint64_t site_clock_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ------- parameters ------- */
+
+static param_export_t parameters[] = {
+	{.name = "ringing_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.ringing_limit},
+	{.name = "late_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_limit},
+	{.name = "late_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_max},
+	{},
+};
+
+static int check_parameters(void)
+{
+	const struct site_parameters *given = &site_state.parameters;
+	if (given->ringing_limit < 1000 || given->ringing_limit > 600000 || given->late_limit < 32 ||
+	    given->late_limit > 3600 || given->late_max < 1) {
+		LM_ERR("ringing_limit must be 1000-600000 ms, late_limit 32-3600 s, late_max at least 1\n");
+		return -1;
+	}
+	return 0;
+}
+
+/* ------- functions ------- */
+
+static int w_identify(struct sip_msg *msg, char *a, char *b)
+{
+	return sender_identify(msg);
+}
+
+static int w_service(struct sip_msg *msg, char *service, char *b)
+{
+	str name;
+	return get_str_fparam(&name, msg, (fparam_t *)service) ? -1 : choice_service(msg, &name);
+}
+
+static int w_select(struct sip_msg *msg, char *group, char *b)
+{
+	str name;
+	return get_str_fparam(&name, msg, (fparam_t *)group) ? -1 : choice_select(msg, &name);
+}
+
+static int w_next(struct sip_msg *msg, char *a, char *b)
+{
+	return choice_next(msg);
+}
+
+static int w_retry(struct sip_msg *msg, char *a, char *b)
+{
+	return choice_retry(msg);
+}
+
+static int w_record_route(struct sip_msg *msg, char *a, char *b)
+{
+	return dialog_route_record(msg);
+}
+
+static int w_dialog(struct sip_msg *msg, char *a, char *b)
+{
+	return dialog_route_follow(msg);
+}
+
+static int w_late_answer(struct sip_msg *msg, char *a, char *b)
+{
+	return late_answer_end(msg);
+}
+
+static int w_refuse_answer(struct sip_msg *msg, char *code, char *reason)
+{
+	int status;
+	str text;
+	if (get_int_fparam(&status, msg, (fparam_t *)code) || get_str_fparam(&text, msg, (fparam_t *)reason))
+		return -1;
+	return late_answer_refuse(msg, status, &text);
+}
+
+static int fix_refuse(void **param, int number)
+{
+	return number == 1 ? fixup_igp_null(param, 1) : fixup_spve_null(param, 1);
+}
+
+static cmd_export_t functions[] = {
+	{.name = "site_identify", .function = w_identify, .flags = ANY_ROUTE},
+	{.name = "site_service", .function = w_service, .param_no = 1, .fixup = fixup_spve_null, .flags = REQUEST_ROUTE},
+	{.name = "site_select", .function = w_select, .param_no = 1, .fixup = fixup_spve_null, .flags = REQUEST_ROUTE},
+	{.name = "site_next", .function = w_next, .flags = REQUEST_ROUTE | FAILURE_ROUTE},
+	{.name = "site_retry", .function = w_retry, .flags = FAILURE_ROUTE},
+	{.name = "site_record_route", .function = w_record_route, .flags = REQUEST_ROUTE | BRANCH_ROUTE},
+	{.name = "site_dialog", .function = w_dialog, .flags = REQUEST_ROUTE},
+	{.name = "site_late_answer", .function = w_late_answer, .flags = CORE_ONREPLY_ROUTE},
+	{.name = "site_refuse_answer",
+	 .function = w_refuse_answer,
+	 .param_no = 2,
+	 .fixup = fix_refuse,
+	 .flags = CORE_ONREPLY_ROUTE},
+	{},
+};
+
+/* ------- pseudo-variables ------- */
+
+static pv_export_t variables[] = {
+	{.name = STR_STATIC_INIT("site"), .type = PVT_OTHER, .getf = variable_get, .parse_name = variable_parse},
+	{},
+};
+
+/* ------- KEMI ------- */
+
+static sr_kemi_t kemi_functions[] = {
+	{.mname = str_init("site_failover"), .fname = str_init("identify"), .rtype = SR_KEMIP_INT, .func = sender_identify},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("service"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = choice_service,
+	 .ptypes = {SR_KEMIP_STR}},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("select"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = choice_select,
+	 .ptypes = {SR_KEMIP_STR}},
+	{.mname = str_init("site_failover"), .fname = str_init("next"), .rtype = SR_KEMIP_INT, .func = choice_next},
+	{.mname = str_init("site_failover"), .fname = str_init("retry"), .rtype = SR_KEMIP_INT, .func = choice_retry},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("record_route"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = dialog_route_record},
+	{.mname = str_init("site_failover"), .fname = str_init("dialog"), .rtype = SR_KEMIP_INT, .func = dialog_route_follow},
+	{.mname = str_init("site_failover"), .fname = str_init("late_answer"), .rtype = SR_KEMIP_INT, .func = late_answer_end},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("refuse_answer"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = late_answer_refuse,
+	 .ptypes = {SR_KEMIP_INT, SR_KEMIP_STR}},
+	{},
+};
+
+/* ------- counters ------- */
+
+static stat_export_t counters[] = {
+	{"calls_failed_over", 0, &site_state.counters.calls_failed_over},
+	{"calls_without_peer", 0, &site_state.counters.calls_without_peer},
+	{"late_answers", 0, &site_state.counters.late_answers},
+	{"late_byes", 0, &site_state.counters.late_byes},
+	{"probes_sent", 0, &site_state.counters.probes_sent},
+	{"probes_failed", 0, &site_state.counters.probes_failed},
+	{"keepalives_sent", 0, &site_state.counters.keepalives_sent},
+	{},
+};
+
+/* ------- the module's life ------- */
+
+static int bind_others(void)
+{
+	if (provisioning_bind(&site_state.provisioning) < 0)
+		return -1;
+	if (load_tm_api(&site_state.tm) < 0 || load_rr_api(&site_state.rr) < 0) {
+		LM_ERR("load tm and rr before this module\n");
+		return -1;
+	}
+	site_state.drop_replies = find_export("t_drop_replies", 1, 0);
+	return site_state.drop_replies ? 0 : -1;
+}
+
+static int mod_init(void)
+{
+	if (check_parameters() || bind_others() || register_module_stats("site_failover", counters))
+		return -1;
+	if (target_init() || late_branch_init()) {
+		LM_ERR("out of shared memory\n");
+		return -1;
+	}
+	return prober_register() < 0 ? -1 : 0;
+}
+
+static int child_init(int rank)
+{
+	return rank == PROC_MAIN ? prober_start() : 0;
+}
+
+static void mod_destroy(void)
+{
+	late_branch_finish();
+	target_finish();
+}
+
+int mod_register(char *path, int *dlflags, void *p1, void *p2)
+{
+	sr_kemi_modules_add(kemi_functions);
+	return 0;
+}
+
+struct module_exports exports = {
+	.name = "site_failover",
+	.dlflags = DEFAULT_DLFLAGS,
+	.cmds = functions,
+	.params = parameters,
+	.rpc_methods = admin_rpc,
+	.pv_items = variables,
+	.init_mod_f = mod_init,
+	.init_child_f = child_init,
+	.destroy_mod_f = mod_destroy,
+};
