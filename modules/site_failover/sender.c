@@ -24,16 +24,22 @@ struct found {
 	char group[FIELD_NAME_MAX + 1];
 };
 
-/* Several peers may share a prefix; the one whose address this is is still known. */
+/* Several peers may share a prefix; the one that has this address, or address and port, is still known. */
 static uint32_t peer_with_address(const struct topology_view *view, const struct group_view *group,
-				  const struct ip_addr *address)
+				  const struct receive_info *from)
 {
 	struct place place;
-	for (uint32_t i = group->first_peer; i < group->first_peer + group->peer_count; i++)
-		if (place_at(view, i, &place) == 0 && place.has_address &&
-		    ip_addr_cmp(&place.address, (struct ip_addr *)address))
+	uint32_t only = TOPOLOGY_NONE, count = 0;
+	for (uint32_t i = group->first_peer; i < group->first_peer + group->peer_count; i++) {
+		if (place_at(view, i, &place) || !place.has_address ||
+		    !ip_addr_cmp(&place.address, (struct ip_addr *)&from->src_ip))
+			continue;
+		if (place.port == from->src_port)
 			return place.peer;
-	return TOPOLOGY_NONE;
+		only = place.peer;
+		count++;
+	}
+	return count == 1 ? only : TOPOLOGY_NONE;
 }
 
 static int look_up(const struct topology_view *view, const struct receive_info *from, struct found *found)
@@ -52,7 +58,7 @@ static int look_up(const struct topology_view *view, const struct receive_info *
 	if (result)
 		return result;
 	found->side = group.side;
-	found->peer = sender.peer ? sender.peer : peer_with_address(view, &group, &from->src_ip);
+	found->peer = sender.peer ? sender.peer : peer_with_address(view, &group, from);
 	place_copy_text(found->group, sizeof(found->group), group.name);
 	return 0;
 }
