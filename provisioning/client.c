@@ -68,10 +68,9 @@ static int line_send(int fd, const char *line, size_t length, int64_t deadline)
 	char newline[] = "\n";
 
 	for (size_t sent = 0; sent < length + 1;) {
-		struct iovec parts[] = {
-			{.iov_base = (void *)(uintptr_t)(line + (sent < length ? sent : length)),
-			 .iov_len = sent < length ? length - sent : 0},
-			{.iov_base = newline, .iov_len = 1}};
+		struct iovec parts[] = {{.iov_base = (void *)(uintptr_t)(line + (sent < length ? sent : length)),
+					 .iov_len = sent < length ? length - sent : 0},
+					{.iov_base = newline, .iov_len = 1}};
 		struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
 		if (n >= 0) {
@@ -163,7 +162,8 @@ char *client_request(const char *operation, const char *const *arguments, size_t
 		json_object_object_add(request, "document", json_object_new_string(document));
 	if (via)
 		json_object_object_add(request, "via", json_object_new_string(via));
-	const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text =
+		json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	char *copy = text ? strdup(text) : NULL;
 	json_object_put(request);
 	return copy;

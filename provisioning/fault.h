@@ -6,11 +6,11 @@
 #include <stddef.h>
 
 enum {
-	FAULT_BAD_VALUE = 400,	 /**< the caller sent something that no store would take */
-	FAULT_NOT_FOUND = 404,	 /**< number, account, peer or operation that does not exist */
-	FAULT_CONFLICT = 409,	 /**< fine by itself, but not with what is stored */
+	FAULT_BAD_VALUE = 400,   /**< the caller sent something that no store would take */
+	FAULT_NOT_FOUND = 404,   /**< number, account, peer or operation that does not exist */
+	FAULT_CONFLICT = 409,    /**< fine by itself, but not with what is stored */
 	FAULT_UNAVAILABLE = 503, /**< the store or the region cannot take it now; nothing half done */
-	FAULT_TIMEOUT = 504,	 /**< no answer in time: may still be applied (said by the doors, never by the worker) */
+	FAULT_TIMEOUT = 504, /**< no answer in time: may still be applied (said by the doors, never by the worker) */
 };
 
 struct fault {
@@ -23,7 +23,8 @@ struct fault {
 int fault_set(struct fault *fault, int code, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/** Copies what a stranger sent so that it can be shown: printable ASCII, at most @p size - 1 characters. Returns @p out. */
+/** Copies what a stranger sent so that it can be shown: printable ASCII, at most @p size - 1 characters. Returns @p
+ * out. */
 const char *fault_quote(const char *text, char *out, size_t size);
 
 #endif

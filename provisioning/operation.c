@@ -71,15 +71,25 @@ static const char *state_choice(size_t index)
 }
 
 static const struct argument_kind
-	number_kind = {.name = "number", .rule = "E.164: '+', 1-9, digits; at most 16 characters", .fault = number_fault},
-	account_kind = {.name = "account", .rule = "1-100 of A-Z a-z 0-9 _ -, but not '-' alone", .fault = account_fault},
-	account_or_all_kind = {.name = "account-or-all", .rule = "an account, or '-' for all", .fault = account_or_all_fault},
-	service_kind = {.name = "service", .rule = "a service of the gateway", .fault = service_fault,
+	number_kind = {.name = "number",
+		       .rule = "E.164: '+', 1-9, digits; at most 16 characters",
+		       .fault = number_fault},
+	account_kind = {.name = "account",
+			.rule = "1-100 of A-Z a-z 0-9 _ -, but not '-' alone",
+			.fault = account_fault},
+	account_or_all_kind = {.name = "account-or-all",
+			       .rule = "an account, or '-' for all",
+			       .fault = account_or_all_fault},
+	service_kind = {.name = "service",
+			.rule = "a service of the gateway",
+			.fault = service_fault,
 			.choice = service_choice},
 	header_kind = {.name = "header", .rule = "1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
 	limit_kind = {.name = "limit", .rule = "1-500 rows; 100 if absent", .fault = limit_fault},
 	file_kind = {.name = "file", .rule = "a JSON file of at most 30 MB", .fault = file_fault},
-	dry_run_kind = {.name = "dry-run", .rule = "shows the difference, changes nothing", .fault = dry_run_fault,
+	dry_run_kind = {.name = "dry-run",
+			.rule = "shows the difference, changes nothing",
+			.fault = dry_run_fault,
 			.choice = dry_run_choice},
 	peer_kind = {.name = "peer", .rule = "name of a peer: 1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
 	state_kind = {.name = "state", .rule = "auto, drain or disabled", .fault = state_fault, .choice = state_choice};
@@ -130,7 +140,7 @@ const struct operation operations[] = {
 		       {.name = "state", .kind = &state_kind, .required = true}},
 	 .flags = OPERATION_WRITES | OPERATION_NODE_LOCAL},
 	{.name = "status", .help = "show the state of store and worker"},
-	{}};
+	{0}};
 
 const struct operation *operation_find(const char *name)
 {
@@ -149,8 +159,7 @@ size_t operation_argument_count(const struct operation *operation)
 	return count;
 }
 
-int operation_check(const struct operation *operation, const char *const *arguments, size_t count,
-		    struct fault *fault)
+int operation_check(const struct operation *operation, const char *const *arguments, size_t count, struct fault *fault)
 {
 	size_t known = operation_argument_count(operation);
 

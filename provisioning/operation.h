@@ -21,18 +21,18 @@ enum {
 };
 
 enum operation_flag {
-	OPERATION_WRITES = 1,	  /**< changes the store */
+	OPERATION_WRITES = 1,     /**< changes the store */
 	OPERATION_READS_FILE = 2, /**< argument 1 is a file; the caller may send its text as "document" */
-	OPERATION_HIDDEN = 4,	  /**< not for the command line */
+	OPERATION_HIDDEN = 4,     /**< not for the command line */
 	OPERATION_NODE_LOCAL = 8, /**< changes only this node's state: no revision, no log, replicas too */
 };
 
 /** A kind of argument. */
 struct argument_kind {
-	const char *name; /**< shown in documents: "number" */
-	const char *rule; /**< one line for people */
-	const char *(*fault)(struct span text);	   /**< NULL, or why it is refused */
-	const char *(*choice)(size_t index);	   /**< the i-th allowed text, NULL at the end; may itself be NULL */
+	const char *name;                       /**< shown in documents: "number" */
+	const char *rule;                       /**< one line for people */
+	const char *(*fault)(struct span text); /**< NULL, or why it is refused */
+	const char *(*choice)(size_t index);    /**< the i-th allowed text, NULL at the end; may itself be NULL */
 };
 
 struct argument {
@@ -43,7 +43,7 @@ struct argument {
 
 struct operation {
 	const char *name;
-	const char *help; /**< one line */
+	const char *help;                                       /**< one line */
 	struct argument arguments[OPERATION_ARGUMENTS_MAX + 1]; /**< ended by a row without a name */
 	unsigned flags;
 };
@@ -57,8 +57,7 @@ const struct operation *operation_find(const char *name);
 size_t operation_argument_count(const struct operation *operation);
 
 /** Checks number and values of the arguments. Returns 0 or -EINVAL with @p fault set. */
-int operation_check(const struct operation *operation, const char *const *arguments, size_t count,
-		    struct fault *fault);
+int operation_check(const struct operation *operation, const char *const *arguments, size_t count, struct fault *fault);
 
 /** Writes "number_set <number> <account> <service> [<header>]". */
 void operation_usage(const struct operation *operation, char *text, size_t size);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The store's side of the shared region: what was committed is put in force here. */
+#ifndef TRUNKGATE_PUBLISHER_H
+#define TRUNKGATE_PUBLISHER_H
+
+#include "number_table.h"
+#include "store.h"
+
+/** What one operation changed. Texts live as long as the operation. */
+struct publisher_change {
+	enum { CHANGE_NONE, CHANGE_NUMBER_SET, CHANGE_NUMBER_DELETE, CHANGE_SETS_DROPPED, CHANGE_TOPOLOGY } kind;
+	uint64_t e164;
+	uint32_t set;
+	uint16_t service;
+	const char *account, *header;
+	uint32_t *dropped; /**< malloc'd ids; freed by publisher_change_finish() */
+	size_t dropped_count;
+};
+
+void publisher_change_finish(struct publisher_change *change);
+
+struct publisher {
+	struct region *region;
+	struct number_table *table;
+	const char *region_name;
+	bool stale; /**< the last attempt failed: the next one builds everything anew */
+};
+
+/** Builds everything from the store. Returns 0 or -errno; the region then shows what it showed before. */
+int publisher_rebuild(struct publisher *publisher, struct store *store);
+
+/** Puts a committed change in force. Returns 0 or -errno; it is tried again with the next change. */
+int publisher_apply(struct publisher *publisher, struct store *store, const struct publisher_change *change);
+
+void publisher_finish(struct publisher *publisher);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** One request line in, one answer line out: check, transaction, commit, publish, acknowledge. */
+#ifndef TRUNKGATE_REQUEST_H
+#define TRUNKGATE_REQUEST_H
+
+#include <json-c/json.h>
+
+#include "operation.h"
+#include "publisher.h"
+#include "store.h"
+
+/** Who answers: the worker, or the command line while no worker runs. */
+struct provisioner {
+	struct store *store;
+	struct publisher *publisher; /**< NULL: there is no region */
+	const char *region_name;
+	bool worker;
+	int64_t started_ms; /**< monotonic clock */
+};
+
+/** One operation under way. Handlers fill in result and change, or the fault. */
+struct call {
+	struct provisioner *provisioner;
+	struct store *store;
+	const struct operation *operation;
+	const char *arguments[OPERATION_ARGUMENTS_MAX]; /**< checked; NULL where absent */
+	size_t argument_count;
+	const char *user, *via;
+	const char *document; /**< text of the file */
+	size_t document_length;
+	struct json_object *result;
+	char *logged_document; /**< malloc'd: goes into the change log */
+	bool discard;          /**< a dry run: take everything back */
+	struct publisher_change change;
+	struct fault fault;
+};
+
+/** Handlers by name; each table is ended by a row without one. */
+struct call_handler {
+	const char *name;
+	int (*run)(struct call *call); /**< 0, or -errno with the fault or store->error set */
+};
+extern const struct call_handler number_handlers[], topology_handlers[];
+
+/** Answers one request line of @p user. The answer is malloc'd, without newline; NULL only for want of memory. */
+char *request_answer(struct provisioner *provisioner, const char *line, size_t length, const char *user);
+
+/** An answer that says no, for callers that have nothing to ask. */
+char *request_refuse(int code, const char *field, const char *reason);
+
+/** Milliseconds of a clock that only goes forward. */
+int64_t request_clock_ms(void);
+
+#endif

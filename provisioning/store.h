@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * The store: one SQLite file, opened by one process at a time.
+ *
+ * A lock on <store>.lock is held while it is open. Each change is one transaction: data, revision + 1, digest, log.
+ * The digest is the sum modulo 2^128 of a 16-byte BLAKE2b of each row, so it says the same of the same content
+ * whatever the way there; triggers keep it, so no statement can forget it.
+ */
+#ifndef TRUNKGATE_STORE_H
+#define TRUNKGATE_STORE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "region.h"
+#include "topology.h"
+
+enum { STORE_SCHEMA_VERSION = 1, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
+
+struct store {
+	sqlite3 *db;
+	int lock; /**< descriptor that holds the lock */
+	char *path;
+	dev_t device;
+	ino_t inode;
+	char id[REGION_STORE_ID_SIZE];
+	uint64_t revision;
+	uint64_t digest[2]; /**< little-endian halves */
+	bool replica;
+	uint8_t dialog_key[DIALOG_KEY_SIZE];
+	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */
+};
+
+/** One line of the change log. */
+struct store_change {
+	const char *user, *via, *operation, *arguments; /**< arguments: JSON array */
+	const char *document;                           /**< or NULL */
+};
+
+/**
+ * Opens (with @p create: makes) the store, brings its schema up to date and checks it. @p error names file and reason.
+ * Returns 0, -EBUSY (another process has it), -EPROTO (newer schema, or not a store of ours) or another -errno.
+ */
+int store_open(const char *path, bool create, struct store **store, char error[STORE_ERROR_SIZE]);
+void store_free(struct store *store);
+
+/** Starts a transaction and reads revision, digest and role afresh. Returns 0 or -errno with store->error. */
+int store_begin(struct store *store);
+
+/** Ends it. @p change is logged with the next revision; NULL for this node's own state and for nothing changed. */
+int store_commit(struct store *store, const struct store_change *change);
+void store_rollback(struct store *store);
+
+/** True if rows in the digest changed since store_begin(). */
+bool store_changed(const struct store *store);
+
+/** Writes the digest as 32 hexadecimal digits. */
+void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE + 1]);
+
+/** Computes the digest from all rows, to be compared with the kept one. Returns 0 or -errno. */
+int store_digest_compute(struct store *store, uint64_t digest[2]);
+
+/** The time now, in UTC, as kept in the store. */
+enum { STORE_TIME_SIZE = 32 };
+void store_time(char text[STORE_TIME_SIZE]);
+
+/**
+ * One statement. @p types names the arguments that follow: 'i' int64_t, 't' const char *.
+ * Returns 0 or -errno with store->error; store_run() expects no rows.
+ */
+int store_run(struct store *store, const char *sql, const char *types, ...);
+int store_select(struct store *store, sqlite3_stmt **statement, const char *sql, const char *types, ...);
+
+/** Returns 1 with a row, 0 at the end, or -errno; the statement is finalised unless there is a row. */
+int store_step(struct store *store, sqlite3_stmt **statement);
+
+/** First column of the first row. Returns 0, -ENOENT (no row) or another -errno. */
+int store_integer(struct store *store, int64_t *value, const char *sql, const char *types, ...);
+
+/** Text of a column, never NULL. */
+const char *store_text(sqlite3_stmt *statement, int column);
+
+#endif
