@@ -14,7 +14,10 @@
 #include "client.h"
 #include "operation.h"
 
-enum { CALL_TIMEOUT_MS = 10000 };
+enum {
+	CALL_TIMEOUT_MS = 10000,
+	PAGE_MAX = 150, /* rows of a list: as many of the longest as fit kamcmd (128 KB) and a jsonrpcs datagram (64 KB) */
+};
 
 static const char *worker_socket;
 
@@ -53,7 +56,7 @@ int provisioning_scan(rpc_t *rpc, void *context, const char *field, const char *
 }
 
 /* A limit is a count, so a whole number is as good as its text. */
-static int scan_limit(rpc_t *rpc, void *context, const char *field, char number[12], const char **text)
+static int scan_limit(rpc_t *rpc, void *context, char number[12], const char **text)
 {
 	char *value = NULL;
 	int whole;
@@ -67,6 +70,18 @@ static int scan_limit(rpc_t *rpc, void *context, const char *field, char number[
 		return 0;
 	snprintf(number, 12, "%d", whole);
 	return 1;
+}
+
+static int scan_argument(rpc_t *rpc, void *context, const struct argument *argument, char number[12], const char **text)
+{
+	if (!argument->name || strcmp(argument->kind->name, "limit") != 0)
+		return provisioning_scan(rpc, context, argument->name ? argument->name : "last argument", text);
+	int rc = scan_limit(rpc, context, number, text);
+	if (rc > 0 && !argument->kind->fault(span_of(*text)) && operation_limit(*text) > PAGE_MAX) {
+		snprintf(number, 12, "%d", PAGE_MAX);
+		*text = number;
+	}
+	return rc;
 }
 
 static void fault_of_errno(rpc_t *rpc, void *context, int error)
@@ -226,19 +241,21 @@ static void operation_run(rpc_t *rpc, void *context, const struct operation *ope
 {
 	const char *arguments[OPERATION_ARGUMENTS_MAX + 1];
 	size_t known = operation_argument_count(operation), count = 0;
+	struct fault fault;
 	char number[12];
 
+	/* one more than there may be, so that the check sees it; the table's last row has no name */
 	for (; count <= known; count++) {
-		const char *field = count < known ? operation->arguments[count].name : "last argument";
-		bool limit = count < known && strcmp(operation->arguments[count].kind->name, "limit") == 0;
-		int rc = limit ? scan_limit(rpc, context, field, number, &arguments[count])
-			       : provisioning_scan(rpc, context, field, &arguments[count]);
+		int rc = scan_argument(rpc, context, &operation->arguments[count], number, &arguments[count]);
 		if (rc < 0)
 			return;
 		if (rc == 0)
 			break;
 	}
-	provisioning_rpc(rpc, context, operation->name, arguments, count);
+	if (operation_check(operation, arguments, count, &fault) != 0)
+		rpc->fault(context, fault.code, "%s: %s", fault.field, fault.reason);
+	else
+		provisioning_rpc(rpc, context, operation->name, arguments, count);
 }
 
 #define SLOTS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
