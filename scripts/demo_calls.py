@@ -127,9 +127,9 @@ def write_certificates():
 def alaw(sample):
     """G.711 A-law of a 16-bit sample."""
     sign, level = (0x80, sample) if sample >= 0 else (0, -sample - 1)
-    level = min(level >> 4, 2047)
+    level >>= 3
     segment = max(level.bit_length() - 5, 0)
-    code = segment << 4 | (level >> max(segment, 1) & 0x0F if segment else level >> 1 & 0x0F)
+    code = segment << 4 | (level >> max(segment, 1)) & 0x0F
     return (code | sign) ^ 0x55
 
 
@@ -159,9 +159,8 @@ class Site:
             "demo_site_answers.xml", self.port, FOLDER / f"{self.name}.trace"))
 
     def _command(self, scenario, port, trace):
-        media = free_range(8, self.address)
         return ["sipp", "-sf", ROOT / "scripts" / scenario, "-i", self.address, "-p", port, "-mi", self.address,
-                "-mp", media, "-min_rtp_port", media, "-max_rtp_port", media + 7, "-nostdin", "-nd", "-trace_msg",
+                "-mp", free_range(8, self.address), "-nostdin", "-nd", "-trace_msg",
                 "-message_file", trace]
 
     def call(self, number, call_id):
@@ -366,7 +365,7 @@ class Demo:
     def _start_kamailio(self):
         folder = FOLDER / "kamailio"
         folder.mkdir()
-        for name in ("trunkgate.cfg", "trunkgate-routes.cfg", "openssl.cnf"):
+        for name in ("trunkgate.cfg", "trunkgate-routes.cfg", "trunkgate-reply.cfg", "openssl.cnf"):
             shutil.copy(ROOT / "kamailio-cfg" / name, folder)
         tls = (ROOT / "kamailio-cfg/tls.cfg").read_text()
         (folder / "tls.cfg").write_text(tls.replace("/etc/trunkgate/peers-ca.pem", f"{FOLDER}/tls/ca.pem").replace(
