@@ -33,7 +33,7 @@ enum {
 struct worker {
 	pid_t pid; /* 0: not running */
 	int log;   /* read end of its stderr, or -1 */
-	char line[1024];
+	char line[1024], last_line[256];
 	size_t length;
 	int64_t started_ms, start_at_ms;
 	int backoff_ms;
@@ -73,7 +73,7 @@ static _Noreturn void worker_exec(const struct supervisor *supervisor, pid_t par
 	snprintf(region_fd, sizeof(region_fd), "%d", REGION_FD);
 	execl(supervisor->worker, "trunkgate-worker", "--store", supervisor->store, "--socket", supervisor->socket,
 	      "--region-fd", region_fd, "--region", supervisor->region, (char *)NULL);
-	dprintf(STDERR_FILENO, "error: cannot run %s: %s\n", supervisor->worker, strerror(errno));
+	dprintf(STDERR_FILENO, "cannot run %s: %s\n", supervisor->worker, strerror(errno));
 	_exit(127);
 }
 
@@ -114,45 +114,46 @@ static void worker_start(struct worker *worker, const struct supervisor *supervi
 	worker->pid = pid;
 	worker->log = ends[0];
 	worker->length = 0;
+	worker->last_line[0] = '\0';
 	LM_INFO("worker started, pid %d\n", (int)pid);
 }
 
-static void worker_log_line(const char *line, size_t length)
+/* The last line is kept: it mostly says why the worker ended. */
+static void worker_log_line(struct worker *worker, const char *line)
 {
-	static const struct {
-		const char *start;
-		int level;
-	} levels[] = {{"error", L_ERR}, {"warning", L_WARN}, {"debug", L_DBG}, {"", L_INFO}};
-	size_t i = 0;
+	static const char name[] = "trunkgate-worker: ";
 
-	while (strncasecmp(line, levels[i].start, strlen(levels[i].start)) != 0)
-		i++;
-	LOG(levels[i].level, "worker: %.*s\n", (int)length, line);
+	if (strncmp(line, name, sizeof(name) - 1) == 0)
+		line += sizeof(name) - 1;
+	LM_INFO("worker: %s\n", line);
+	snprintf(worker->last_line, sizeof(worker->last_line), "%s", line);
 }
 
-/* Hands whole lines to Kamailio's log; a line longer than the buffer comes in pieces. */
-static void worker_log_read(struct worker *worker)
+/* Hands whole lines to Kamailio's log; a line longer than the buffer comes in pieces. Returns false at the end. */
+static bool worker_log_read(struct worker *worker)
 {
 	ssize_t n = read(worker->log, worker->line + worker->length, sizeof(worker->line) - 1 - worker->length);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		close(worker->log);
 		worker->log = -1;
-		return;
 	}
-	if (n < 0)
-		return;
+	if (n <= 0)
+		return false;
 	worker->length += (size_t)n;
 	worker->line[worker->length] = '\0';
 	char *rest = worker->line;
-	for (char *end; (end = strchr(rest, '\n')); rest = end + 1)
-		worker_log_line(rest, (size_t)(end - rest));
+	for (char *end; (end = strchr(rest, '\n')); rest = end + 1) {
+		*end = '\0';
+		worker_log_line(worker, rest);
+	}
 	worker->length = strlen(rest);
 	if (worker->length == sizeof(worker->line) - 1) {
-		worker_log_line(rest, worker->length);
+		worker_log_line(worker, rest);
 		worker->length = 0;
 	}
 	memmove(worker->line, rest, worker->length);
+	return true;
 }
 
 static void worker_reap(struct worker *worker)
@@ -161,13 +162,13 @@ static void worker_reap(struct worker *worker)
 
 	if (worker->pid == 0 || waitpid(worker->pid, &status, WNOHANG) != worker->pid)
 		return;
-	if (worker->log >= 0)
-		worker_log_read(worker);
+	while (worker->log >= 0 && worker_log_read(worker))
+		;
 	worker->pid = 0;
 	worker_retry_later(worker);
-	LM_ERR("worker ended (%s %d), next start in %d ms; calls go on with what is in memory\n",
+	LM_ERR("worker ended (%s %d, its last words: %s), next start in %d ms; calls go on with what is in memory\n",
 	       WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-	       (int)(worker->start_at_ms - clock_ms()));
+	       worker->last_line, (int)(worker->start_at_ms - clock_ms()));
 }
 
 /* Waits until something happens, at most until @p until_ms (0: no limit). Returns true if we are told to end. */

@@ -219,7 +219,7 @@ class BadWorker(Gateway):
         self.assertIn("worker: error: no store here", self.kamailio.log())
         self.assertIn("nothing was changed", self.refused(503, "provisioning.status"))
         self.refused(503, "number_route.lookup", "s:+15551230001")
-        self.assertIn("(status 3), next start in 100 ms", self.kamailio.log())
+        self.assertIn("(status 3, its last words: error: no store here), next start in 100 ms", self.kamailio.log())
         path.unlink()
         wait_until(lambda: "cannot run" in self.kamailio.log(), 10, "the log names the missing executable")
 

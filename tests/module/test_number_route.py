@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""number_route(): return codes and $number(...), as a script sees them, and the README's example lines."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness.case import Case
+from harness.kamailio import Kamailio
+from harness.ports import free_port
+from harness.sip import Endpoint, Message, token
+from harness.wait import wait_until
+
+CONFIG = """
+debug=2
+log_stderror=yes
+listen=udp:127.0.0.1:@PORT@
+children=2
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "xlog.so"
+loadmodule "textops.so"
+loadmodule "ctl.so"
+loadmodule "provisioning.so"
+loadmodule "number_route.so"
+modparam("ctl", "binrpc", "unix:@CTL@")
+modparam("provisioning", "store", "@STORE@")
+modparam("provisioning", "socket", "@SOCKET@")
+modparam("provisioning", "worker", "@WORKER@")
+request_route {
+	number_route("$rU");
+	$var(code) = $rc;
+	append_to_reply("X-Result: $var(code) $number(found) $number(account) $number(service) '$number(header)'\\r\\n");
+	if ($number(account) == "acme" && $number(service) == "teamsOperatorConnect")
+		append_to_reply("X-Both: yes\\r\\n");
+	if ($hdr(X-Then) != $null) {
+		number_route("$hdr(X-Then)");
+		append_to_reply("X-Then: $number(found) $number(account)\\r\\n");
+	}
+	sl_send_reply("200", "OK");
+	exit;
+}
+"""
+
+
+class NumberRoute(Case):
+    worker = None
+
+    @classmethod
+    def prepare(cls):
+        cls.port = free_port()
+        text = CONFIG.replace("@PORT@", str(cls.port))
+        cls.kamailio = cls.start_for_all(Kamailio(cls.folder, text.replace("@WORKER@", cls.worker or "@WORKER@")))
+        cls.peer = cls.start_for_all(Endpoint("127.0.0.1"))
+
+    def ask(self, user, **headers):
+        call_id = token("call")
+        self.peer.send(Message(f"MESSAGE sip:{user}@127.0.0.1 SIP/2.0", [
+            ("Via", self.peer.via()), ("From", "<sip:a@b>;tag=1"), ("To", "<sip:x@b>"), ("Call-ID", call_id),
+            ("CSeq", "1 MESSAGE"), ("Max-Forwards", 70), *((f"X-{key}", value) for key, value in headers.items())]),
+            ("127.0.0.1", self.port))
+        return self.peer.response(200, "MESSAGE", call_id=call_id)
+
+
+class Provisioned(NumberRoute):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        wait_until(cls.kamailio.worker_serves, 10, "the worker serves")
+        for words in (("account_set", "s:acme"),
+                      ("number_set", "s:+15551230001", "s:acme", "s:teamsOperatorConnect", "s:gold"),
+                      ("number_set", "s:+15551230002", "s:acme", "s:teamsPhoneMobile")):
+            cls.kamailio.call(f"provisioning.{words[0]}", *words[1:])
+
+    def test_a_provisioned_number_is_found(self):
+        answer = self.ask("+15551230001")
+        self.assertEqual(answer.get("X-Result"), "1 1 acme teamsOperatorConnect 'gold'")
+        self.assertEqual(answer.get("X-Both"), "yes")
+
+    def test_a_number_without_header_has_an_empty_one(self):
+        self.assertEqual(self.ask("+15551230002").get("X-Result"), "1 1 acme teamsPhoneMobile ''")
+
+    def test_a_number_that_is_not_provisioned(self):
+        self.assertEqual(self.ask("+15551230003").get("X-Result"), "-1 0 <null> <null> '<null>'")
+
+    def test_what_is_not_a_number(self):
+        for user in ("15551230001", "+05551230001", "+", "alice", "+1555123000a", "+1555123000123456", "%2B15551230001"):
+            with self.subTest(user=user):
+                self.assertEqual(self.ask(user).get("X-Result"), "-2 0 <null> <null> '<null>'")
+
+    def test_a_second_look_up_forgets_the_first(self):
+        self.assertEqual(self.ask("+15551230001", Then="+15551230003").get("X-Then"), "0 <null>")
+        self.assertEqual(self.ask("+15551230003", Then="+15551230002").get("X-Then"), "1 acme")
+
+    def test_a_change_is_seen_by_the_next_call(self):
+        for account in ("one", "two"):
+            self.kamailio.call("provisioning.account_set", f"s:{account}")
+        for _ in range(20):
+            for account in ("one", "two"):
+                self.kamailio.call("provisioning.number_set", "s:+15551230009", f"s:{account}", "s:teamsOperatorConnect")
+                self.assertEqual(self.ask("+15551230009").get("X-Result"), f"1 1 {account} teamsOperatorConnect ''")
+
+    def test_an_unknown_variable_is_refused_at_the_start(self):
+        status, text = Kamailio(self.folder, CONFIG.replace("if ($number(account)", "if ($number(colour)").replace(
+            "@PORT@", "5060"), name="colour").check()
+        self.assertNotEqual(status, 0)
+        self.assertIn("account, service, header or found", text)
+
+
+class NothingPublished(NumberRoute):
+    worker = "/bin/false"
+
+    def test_before_the_worker_has_published_the_code_is_its_own(self):
+        self.assertEqual(self.ask("+15551230001").get("X-Result"), "-3 0 <null> <null> '<null>'")
+        self.assertEqual(self.ask("alice").get("X-Result"), "-2 0 <null> <null> '<null>'")
+
+
+if __name__ == "__main__":
+    import unittest
+
+    unittest.main()
