@@ -125,6 +125,14 @@ class Gateway:
             self.cli("number_set", number, account, service, *([header] if header else []))
         return self
 
+    def restart_kamailio(self):
+        """Starts Kamailio, stopped or killed before, and waits until calls are routed again."""
+        for path in (self.kamailio.socket, self.kamailio.ctl):
+            path.unlink(missing_ok=True)
+        self.kamailio.start()
+        wait_until(lambda: self.kamailio.rpc("site_failover.list")[0] == 0 and self.kamailio.worker_serves(), 10,
+                   "the worker serves")
+
     def load(self, document=None):
         path = self.folder.write("topology.json", json.dumps(document or self.document(), indent=1))
         self.cli("topology_load", path)

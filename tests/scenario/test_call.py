@@ -211,7 +211,7 @@ class TestDialogToken(CallCase):
         west, teams = self.peer["west"], self.peer["teams-1"]
         call, served = self.established(west, teams, FOUND, OUTSIDE)
         self.gateway.kamailio.stop()
-        self.gateway.kamailio.start()
+        self.gateway.restart_kamailio()
         request, answer = self.in_dialog(
             teams, west, call.call_id, lambda method: served.dialog_request(method, self.gateway.proxy), "BYE")
         self.carries(request)

@@ -102,10 +102,7 @@ class TestKamailioKilled(KilledCase):
             wait_until(lambda: len(changes.acknowledged) >= 20, 30, "changes are acknowledged")
             gateway.kamailio.kill()
             acknowledged.update(changes.finish())
-            gateway.kamailio.socket.unlink(missing_ok=True)
-            gateway.kamailio.ctl.unlink(missing_ok=True)
-            gateway.kamailio.start()
-            wait_until(gateway.kamailio.worker_serves, 10)
+            gateway.restart_kamailio()
             self.assertEqual(self.missing(gateway, acknowledged), [])
 
     def test_worker_goes_with_kamailio(self):
