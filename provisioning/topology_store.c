@@ -88,18 +88,28 @@ static int peer_details_write(struct store *store, int64_t peer, struct json_obj
 	return rc;
 }
 
+/* No ON CONFLICT: that would use up an id each time, and dialog tokens have 24 bits for them. */
+static int peer_row_write(struct store *store, int64_t group, int64_t position, struct json_object *object)
+{
+	static const char *const statements[] = {
+		"UPDATE peer SET peer_group = ?, position = ?, site = ?, host = ?, port = ?, weight = ? WHERE name = ?",
+		"INSERT INTO peer (peer_group, position, site, host, port, weight, name) VALUES (?, ?, ?, ?, ?, ?, ?)"};
+	int rc = 0;
+
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		rc = store_run(store, statements[i], "iittiit", group, position, document_text(object, "site"),
+			       document_text(object, "host"), document_integer(object, "port"),
+			       document_integer(object, "weight"), document_text(object, "name"));
+		if (sqlite3_changes(store->db) > 0)
+			break;
+	}
+	return rc;
+}
+
 static int peer_write(struct store *store, int64_t group, int64_t position, struct json_object *object)
 {
 	int64_t peer = 0;
-	int rc = store_run(store,
-			   "INSERT INTO peer (peer_group, position, name, site, host, port, weight)"
-			   " VALUES (?, ?, ?, ?, ?, ?, ?)"
-			   " ON CONFLICT (name) DO UPDATE SET peer_group = excluded.peer_group,"
-			   " position = excluded.position, site = excluded.site, host = excluded.host,"
-			   " port = excluded.port, weight = excluded.weight",
-			   "iitttii", group, position, document_text(object, "name"), document_text(object, "site"),
-			   document_text(object, "host"), document_integer(object, "port"),
-			   document_integer(object, "weight"));
+	int rc = peer_row_write(store, group, position, object);
 
 	if (rc == 0)
 		rc = store_integer(store, &peer, "SELECT id FROM peer WHERE name = ?", "t",
@@ -107,24 +117,35 @@ static int peer_write(struct store *store, int64_t group, int64_t position, stru
 	return rc ? rc : peer_details_write(store, peer, object);
 }
 
+static int group_row_write(struct store *store, int64_t position, struct json_object *object)
+{
+	static const char *const statements[] = {
+		"UPDATE peer_group SET position = ?, side = ?, signalling = ?, media = ?, default_service = ?,"
+		" local_socket = ? WHERE name = ?",
+		"INSERT INTO peer_group (position, side, signalling, media, default_service, local_socket, name)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?)"};
+	int rc = 0;
+
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		rc = store_run(store, statements[i], "itttitt", position, document_text(object, "side"),
+			       document_text(object, "signalling"), document_text(object, "media"),
+			       service_number(document_text(object, "defaultService")),
+			       document_text(object, "localSocket"), document_text(object, "name"));
+		if (sqlite3_changes(store->db) > 0)
+			break;
+	}
+	return rc;
+}
+
 static int group_write(struct store *store, int64_t position, struct json_object *object)
 {
 	struct json_object *peers = member(object, "peers");
-	const char *name = document_text(object, "name");
 	int64_t group = 0;
-	int rc =
-		store_run(store,
-			  "INSERT INTO peer_group (position, name, side, signalling, media, default_service,"
-			  " local_socket) VALUES (?, ?, ?, ?, ?, ?, ?)"
-			  " ON CONFLICT (name) DO UPDATE SET position = excluded.position, side = excluded.side,"
-			  " signalling = excluded.signalling, media = excluded.media,"
-			  " default_service = excluded.default_service, local_socket = excluded.local_socket",
-			  "ittttit", position, name, document_text(object, "side"), document_text(object, "signalling"),
-			  document_text(object, "media"), service_number(document_text(object, "defaultService")),
-			  document_text(object, "localSocket"));
+	int rc = group_row_write(store, position, object);
 
 	if (rc == 0)
-		rc = store_integer(store, &group, "SELECT id FROM peer_group WHERE name = ?", "t", name);
+		rc = store_integer(store, &group, "SELECT id FROM peer_group WHERE name = ?", "t",
+				   document_text(object, "name"));
 	for (size_t i = 0; i < json_object_array_length(peers) && rc == 0; i++)
 		rc = peer_write(store, group, (int64_t)i, json_object_array_get_idx(peers, i));
 	return rc;

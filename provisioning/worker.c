@@ -38,6 +38,7 @@ enum {
 	IDLE_MS = 60000,
 	USER_SIZE = 64,
 	BACKLOG = 128,
+	ACCEPTS_A_ROUND = 32,
 };
 
 struct options {
@@ -62,7 +63,7 @@ struct worker {
 	struct publisher publisher;
 	int listener, signals;
 	struct client clients[CLIENTS_MAX];
-	size_t client_count, input_total, turn;
+	size_t client_count, input_total;
 	bool stop;
 };
 
@@ -232,23 +233,29 @@ static bool client_serve(struct worker *worker, struct client *client, short eve
 	return output_send(client);
 }
 
-static void client_accept(struct worker *worker)
+static void client_add(struct worker *worker, int fd)
 {
-	int fd = accept4(worker->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	static const char full[] = "{\"code\":503,\"error\":{\"field\":\"request\",\"reason\":\"too many clients\"}}\n";
 
-	if (fd < 0)
-		return;
-	if (worker->client_count == CLIENTS_MAX) {
-		static const char full[] =
-			"{\"code\":503,\"error\":{\"field\":\"request\",\"reason\":\"too many clients\"}}\n";
-		if (send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL) < 0)
-			log_line(LOG_INFO, "a client beyond the limit of %d is gone already", CLIENTS_MAX);
-		close(fd);
+	if (worker->client_count < CLIENTS_MAX) {
+		struct client *client = &worker->clients[worker->client_count++];
+		*client = (struct client){.fd = fd, .active_ms = request_clock_ms()};
+		user_name(fd, client->user);
 		return;
 	}
-	struct client *client = &worker->clients[worker->client_count++];
-	*client = (struct client){.fd = fd, .active_ms = request_clock_ms()};
-	user_name(fd, client->user);
+	if (send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL) < 0)
+		log_line(LOG_INFO, "a client beyond the limit of %d is gone already", CLIENTS_MAX);
+	close(fd);
+}
+
+static void clients_accept(struct worker *worker)
+{
+	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+		int fd = accept4(worker->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		client_add(worker, fd);
+	}
 }
 
 /* --- the loop --- */
@@ -308,7 +315,7 @@ static void worker_loop(struct worker *worker)
 			signal_read(worker);
 		clients_serve(worker, fds + 2, count);
 		if (fds[1].revents)
-			client_accept(worker);
+			clients_accept(worker);
 	}
 }
 
@@ -320,6 +327,7 @@ static int signals_init(void)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file limit is an error of the store then, not the end */
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(ending) / sizeof(*ending); i++) {
 		signal(ending[i], SIG_DFL); /* one that the parent ignored would never reach the descriptor */
