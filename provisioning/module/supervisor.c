@@ -37,6 +37,7 @@ struct worker {
 	size_t length;
 	int64_t started_ms, start_at_ms;
 	int backoff_ms;
+	bool stopping;
 };
 
 static int64_t clock_ms(void)
@@ -165,6 +166,8 @@ static void worker_reap(struct worker *worker)
 	while (worker->log >= 0 && worker_log_read(worker))
 		;
 	worker->pid = 0;
+	if (worker->stopping)
+		return;
 	worker_retry_later(worker);
 	LM_ERR("worker ended (%s %d, its last words: %s), next start in %d ms; calls go on with what is in memory\n",
 	       WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
@@ -192,6 +195,7 @@ static void worker_stop(struct worker *worker, int signals)
 {
 	int64_t deadline = clock_ms() + STOP_MS;
 
+	worker->stopping = true;
 	if (worker->pid)
 		kill(worker->pid, SIGTERM);
 	while (worker->pid && clock_ms() < deadline)

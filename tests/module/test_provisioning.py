@@ -18,8 +18,10 @@ from harness.ports import free_port
 from harness.sip import Endpoint, Message, token
 from harness.wait import wait_until
 
+# exit_timeout: a SIGTERM just after the start can leave Kamailio 5.6 waiting for its own lock.
 CONFIG = """
 debug=2
+exit_timeout=3
 log_stderror=yes
 listen=udp:127.0.0.1:@PORT@
 children=2
