@@ -6,6 +6,7 @@
 
 #include <core/dprint.h>
 #include <core/dset.h>
+#include <core/error.h>
 #include <core/mem/mem.h>
 #include <core/rand/fastrand.h>
 #include <modules/tm/timer.h>
@@ -205,18 +206,36 @@ static int none_left(struct sip_msg *msg)
 	call_state_set_int(CALL_OUT, TOPOLOGY_NONE);
 	drop_replies(msg, false);
 	lift_limits(msg);
-	site_count(calls_without_peer);
 	return -1;
+}
+
+static bool is_cancelled(void)
+{
+	struct cell *cell = site_state.tm.t_gett();
+	return cell && cell != T_UNDEFINED && cell->flags & T_CANCELED;
+}
+
+/* Asked again with no outcome in between: t_relay_to() did not send. Whose fault it was, tm says in ser_error. */
+static void blame_last(void)
+{
+	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
+	if (peer != TOPOLOGY_NONE && ser_error == E_SEND)
+		target_event(peer, HEALTH_CALL_REFUSED, "error at sending");
 }
 
 int choice_next(struct sip_msg *msg)
 {
 	struct place place;
-	/* asked again with no outcome in between: t_relay_to() refused to send */
-	target_event((uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE), HEALTH_CALL_REFUSED, "error at sending");
+	if (is_cancelled()) {
+		none_left(msg);
+		return -2;
+	}
+	blame_last();
 	do {
-		if (!next_place(&place))
+		if (!next_place(&place)) {
+			site_count(calls_without_peer);
 			return none_left(msg);
+		}
 	} while (aim(msg, &place));
 	int tried = call_state_int(CALL_TRIED, 0);
 	if (tried)

@@ -56,6 +56,14 @@ static bool is_late(const struct cell *cell, int branch)
 	return cell->uac[branch].last_received >= 300;
 }
 
+/* An answer within a dialog is its caller's, however late: BYE would end a call that two people are in. */
+static bool starts_call(const struct cell *cell)
+{
+	struct sip_msg *request = cell->uas.request;
+	return is_invite(cell) && !is_local(cell) && request && request->to && request->to->parsed &&
+	       get_to(request)->tag_value.len == 0;
+}
+
 enum verdict { NOT_OURS, GIVEN_UP, LATE };
 
 /* The reads need no lock: an answer that crosses the end of its branch is judged at its retransmission. */
@@ -68,7 +76,7 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
 										      : NOT_OURS;
 	struct cell *cell = site_state.tm.t_gett();
-	if (answer && is_invite(cell) && !is_local(cell) && branch >= 0 && is_late(cell, branch)) {
+	if (answer && branch >= 0 && starts_call(cell) && is_late(cell, branch)) {
 		*cause = status_of_end(cell, branch);
 		verdict = LATE;
 	}
@@ -380,7 +388,7 @@ static bool refuse_caller(struct sip_msg *msg, int code, char *reason)
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return false;
 	struct cell *cell = site_state.tm.t_gett();
-	bool open = is_invite(cell) && !is_local(cell) && branch >= 0 && cell->uas.status < 200 && cell->uas.request;
+	bool open = branch >= 0 && starts_call(cell) && cell->uas.status < 200;
 	if (open) {
 		/* this branch has its final answer: nothing to cancel there */
 		cell->uac[branch].last_received = 200;

@@ -14,7 +14,7 @@ int sender_identify(struct sip_msg *msg);
 int choice_service(struct sip_msg *msg, str *service);
 /** Puts the candidates of a group in order. 1, -1 no such group, -2 no peer in service, -3 empty. */
 int choice_select(struct sip_msg *msg, str *group);
-/** Aims at the next candidate. 1, -1 none left. */
+/** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */
 int choice_retry(struct sip_msg *msg);

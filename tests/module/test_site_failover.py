@@ -599,6 +599,25 @@ class TestCancel(Gateway):
         self.assertEqual(self.finals_of(call), [487])
 
 
+class TestWithinDialog(Gateway):
+    def test_late_200_of_a_new_offer_is_the_callers_and_ends_nothing(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(200)
+        call.final()
+        call.ack()
+        served.acked()
+        offer = call.dialog_request("INVITE", headers=[("Contact", self.teams.contact)])
+        again = self.west.wait(lambda m: m.is_request and m.method == "INVITE" and m.tag("To"))
+        self.west.reply(again, 486)
+        self.west.reply(again, 200, headers=[("Contact", self.west.contact)])
+        for status in (486, 200):
+            self.teams.wait(lambda m: m.status == status and m.cseq == offer.cseq and m.method == "INVITE")
+        self.assertEqual(self.west.requests("BYE", call.call_id), [])
+        call.dialog_request("BYE")
+        served.ended()
+
+
 class TestTransactionGone(Gateway):
     """tm keeps a finished transaction for one second here; the branch is known longer."""
 
