@@ -14,24 +14,28 @@ NUMBER = "+15551230001"
 
 
 class Changes(threading.Thread):
-    """Sets number after number, each with a header value of its own, and remembers those that were acknowledged."""
+    """Sets number after number, each with a header value of its own, and remembers those that were acknowledged.
+
+    unseen: those that a look-up right after the acknowledgement did not find.
+    """
 
     def __init__(self, gateway, first):
         super().__init__(daemon=True)
         self.gateway, self.first = gateway, first
         self.acknowledged = {}
-        self.refused = []
+        self.unseen = []
         self.ending = threading.Event()
 
     def run(self):
         count = 0
         while not self.ending.is_set():
             number, value = f"+{self.first + count}", f"value-{count}"
-            status, out, err = self.gateway.cli_try("number_set", number, "acme", "teamsOperatorConnect", value)
+            status, _, _ = self.gateway.cli_try("number_set", number, "acme", "teamsOperatorConnect", value)
             if status == 0:
                 self.acknowledged[number] = value
-            else:
-                self.refused.append((number, out + err))
+                found, text = self.gateway.kamailio.rpc("number_route.lookup", f"s:{number}")
+                if self.gateway.kamailio.alive() and (found or value not in text):
+                    self.unseen.append((number, value, text))
             count += 1
 
     def finish(self):
@@ -87,6 +91,7 @@ class TestWorkerKilled(KilledCase):
         self.assertGreater(counts["SuccessfulCall"], RATE * REPETITIONS // 2)
         self.assertEqual((counts["FailedCall"], counts["SuccessfulCall"]), (0, counts["OutgoingCall"]),
                          caller.log_tail(60))
+        self.assertEqual([row for thread in changes for row in thread.unseen], [])
         self.assertEqual(self.missing(gateway, acknowledged), [])
         self.assertGreaterEqual(len(acknowledged), 5 * REPETITIONS)
         self.assertTrue(gateway.kamailio.alive())

@@ -44,7 +44,8 @@ class WrongCase(Case):
                 return answer["code"], f"{error['field']}: {error['reason']}"
             except (ValueError, KeyError):
                 continue
-        return None, out + err
+        # A file that the command line itself could not read was never sent: misuse, status 2.
+        return (400 if status == 2 and err.startswith("trunkgate: file: ") else None), out + err
 
     def by_rpc(self, words):
         status, text = self.gateway.kamailio.rpc(*words)
