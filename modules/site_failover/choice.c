@@ -6,7 +6,6 @@
 
 #include <core/dprint.h>
 #include <core/dset.h>
-#include <core/error.h>
 #include <core/mem/mem.h>
 #include <core/rand/fastrand.h>
 #include <modules/tm/timer.h>
@@ -24,7 +23,8 @@
 enum {
 	CANDIDATES_MAX = 64, /* of a group; the list is cut to max_tries afterwards */
 	LIST_MAX = 256,
-	FINAL_LIMIT = 30000, /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
+	DELIVERY_FAILED = 908, /* tm's mark on a branch that could not be sent */
+	FINAL_LIMIT = 30000,   /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
 };
 
 /* ------- site_service ------- */
@@ -44,7 +44,8 @@ int choice_service(struct sip_msg *msg, str *service)
 		result = topology_service(&view, known->id, &group, &operator_group);
 		if (result == 0)
 			place_copy_text(name, sizeof(name),
-					call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE ? group : operator_group);
+					call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE ? group
+												 : operator_group);
 	} while (!topology_current(&view));
 	if (result || name[0] == '\0')
 		return -1;
@@ -209,28 +210,30 @@ static int none_left(struct sip_msg *msg)
 	return -1;
 }
 
-static bool is_cancelled(void)
+static const struct cell *cell_now(void)
 {
-	struct cell *cell = site_state.tm.t_gett();
-	return cell && cell != T_UNDEFINED && cell->flags & T_CANCELED;
+	const struct cell *cell = site_state.tm.t_gett();
+	return cell == T_UNDEFINED ? NULL : cell;
 }
 
-/* Asked again with no outcome in between: t_relay_to() did not send. Whose fault it was, tm says in ser_error. */
-static void blame_last(void)
+/* Asked again with no outcome in between: t_relay_to() did not send. Not always that is the peer's fault. */
+static void blame_last(const struct cell *cell)
 {
 	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
-	if (peer != TOPOLOGY_NONE && ser_error == E_SEND)
+	if (peer != TOPOLOGY_NONE && cell && cell->nr_of_outgoings > 0 &&
+	    cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
 		target_event(peer, HEALTH_CALL_REFUSED, "error at sending");
 }
 
 int choice_next(struct sip_msg *msg)
 {
 	struct place place;
-	if (is_cancelled()) {
+	const struct cell *cell = cell_now();
+	if (cell && cell->flags & T_CANCELED) {
 		none_left(msg);
 		return -2;
 	}
-	blame_last();
+	blame_last(cell);
 	do {
 		if (!next_place(&place)) {
 			site_count(calls_without_peer);

@@ -74,7 +74,7 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 	enum verdict verdict = NOT_OURS;
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
-										      : NOT_OURS;
+										     : NOT_OURS;
 	struct cell *cell = site_state.tm.t_gett();
 	if (answer && branch >= 0 && starts_call(cell) && is_late(cell, branch)) {
 		*cause = status_of_end(cell, branch);
@@ -321,14 +321,15 @@ static void send_of_hop(struct sip_msg *msg, const char *method, const char *uri
 	struct dest_info destination;
 	struct via_body *via = msg->via1;
 	struct to_body *to = get_to(msg);
-	int length = snprintf(text, sizeof(text),
-			      "%s %s SIP/2.0\r\nVia: SIP/2.0/%.*s %.*s%s%.*s;branch=%.*s\r\nMax-Forwards: 70\r\n"
-			      "From: %.*s\r\nTo: <%.*s>%s%.*s\r\nCall-ID: %.*s\r\nCSeq: %.*s %s\r\nContent-Length: 0\r\n\r\n",
-			      method, uri, STR_FMT(&via->transport), STR_FMT(&via->host), via->port_str.len ? ":" : "",
-			      STR_FMT(&via->port_str), STR_FMT(&via->branch->value), STR_FMT(&msg->from->body),
-			      STR_FMT(&to->uri), with_tag && to->tag_value.len ? ";tag=" : "",
-			      with_tag ? to->tag_value.len : 0, to->tag_value.s ? to->tag_value.s : "",
-			      STR_FMT(&msg->callid->body), STR_FMT(&get_cseq(msg)->number), method);
+	int length = snprintf(
+		text, sizeof(text),
+		"%s %s SIP/2.0\r\nVia: SIP/2.0/%.*s %.*s%s%.*s;branch=%.*s\r\nMax-Forwards: 70\r\n"
+		"From: %.*s\r\nTo: <%.*s>%s%.*s\r\nCall-ID: %.*s\r\nCSeq: %.*s %s\r\nContent-Length: 0\r\n\r\n",
+		method, uri, STR_FMT(&via->transport), STR_FMT(&via->host), via->port_str.len ? ":" : "",
+		STR_FMT(&via->port_str), STR_FMT(&via->branch->value), STR_FMT(&msg->from->body), STR_FMT(&to->uri),
+		with_tag && to->tag_value.len ? ";tag=" : "", with_tag ? to->tag_value.len : 0,
+		to->tag_value.s ? to->tag_value.s : "", STR_FMT(&msg->callid->body), STR_FMT(&get_cseq(msg)->number),
+		method);
 	if (length < 0 || (size_t)length >= sizeof(text))
 		return;
 	init_dest_info(&destination);

@@ -7,7 +7,8 @@
 #include <core/pvar.h>
 #include <core/rpc.h>
 
-/** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty. */
+/** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty.
+ */
 int sender_identify(struct sip_msg *msg);
 
 /** The group that now gets a call of this service: sets out_group. 1, -1 none, -3 empty. */

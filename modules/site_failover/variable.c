@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** $site(...): what is known of the two ends of the current message. */
 #include <core/dprint.h>
+#include <core/pvapi.h>
 #include <core/pvar.h>
 
 #include "call_state.h"
