@@ -13,7 +13,7 @@
 #include "topology_document.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
-enum { ANSWER_MS = 60000, WAIT_MS = 3000, WAIT_STEP_MS = 100, COLUMNS_MAX = 16 };
+enum { ANSWER_MS = 60000, WAIT_MS = 3000, WAIT_STEP_MS = 10, COLUMNS_MAX = 16 };
 
 struct options {
 	const char *store, *socket; /**< NULL: not to be used */
