@@ -160,9 +160,8 @@ static void next_hop(struct sip_msg *msg, str *wanted, char uri[PLACE_URI_MAX], 
 		return;
 	}
 	ip_addr2sbufz(&msg->rcv.src_ip, address, sizeof(address));
-	snprintf(uri, PLACE_URI_MAX,
-		 msg->rcv.src_ip.af == AF_INET6 ? "sip:[%s]:%u;transport=%s" : "sip:%s:%u;transport=%s", address,
-		 msg->rcv.src_port, names[(size_t)msg->rcv.proto]);
+	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, msg->rcv.src_port,
+		 names[(size_t)msg->rcv.proto]);
 	*hop = str_of(uri);
 }
 

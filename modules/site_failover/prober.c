@@ -57,6 +57,15 @@ static struct socket_info *socket_of(const struct place *place)
 	return get_send_socket(NULL, &to, protocols[place->transport]);
 }
 
+/* "192.0.2.1:5060" or "[2001:db8::1]:5060", as advertised: what stands after the protocol in the socket's name. */
+static str address_of(const struct socket_info *socket)
+{
+	str text = socket->useinfo.sock_str.len ? socket->useinfo.sock_str : socket->sock_str;
+	const char *colon = memchr(text.s, ':', (size_t)text.len);
+	int skipped = colon ? (int)(colon + 1 - text.s) : 0;
+	return (str){.s = text.s + skipped, .len = text.len - skipped};
+}
+
 static void shorten_wait(unsigned index, unsigned label, uint32_t limit_ms)
 {
 	struct cell *cell = NULL;
@@ -81,9 +90,8 @@ static int send_options(const struct place *place, void *ticket, uint32_t limit_
 	bool is_ipv6 = place->host_is_address && place->address.af == AF_INET6;
 	snprintf(target, sizeof(target), is_ipv6 ? "sip:[%s]:%u%s" : "sip:%s:%u%s", place->host, place->port,
 		 transport);
-	str host = socket->useinfo.name.len ? socket->useinfo.name : socket->address_str;
-	str port = socket->useinfo.port_no ? socket->useinfo.port_no_str : socket->port_no_str;
-	snprintf(self, sizeof(self), "sip:%.*s:%.*s%s", STR_FMT(&host), STR_FMT(&port), transport);
+	str own = address_of(socket);
+	snprintf(self, sizeof(self), "sip:%.*s%s", STR_FMT(&own), transport);
 	snprintf(headers, sizeof(headers), "Contact: <%s>\r\nAccept: application/sdp\r\n", self);
 	str target_uri = str_of(target), self_uri = str_of(self), text = str_of(headers), hop_uri = str_of(hop);
 	str call_id, tag;
