@@ -227,6 +227,14 @@ class TestMedia(AnswerCase):
             self.gateway.rtpengine.start()
             self.recovered()
 
+    def test_answer_that_calls_itself_sdp_and_is_none_gets_503_and_the_callee_bye(self):
+        call = self.invite()
+        served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
+        served.reply(200, body="this is no session description\r\n")
+        self.assertEqual(call.final().status, 503)
+        served.acked()
+        served.ended()
+
     def test_no_media_relay_gets_503_in_time(self):
         self.gateway.rtpengine.stop()
         try:
