@@ -552,8 +552,26 @@ static int reference_check(struct json_object *service, const char *path, const 
 	return 0;
 }
 
+/* A call from a group is a call of the service that it serves, so it serves one. */
+static int service_group_claim(struct json_object *groups, struct json_object *service, const char *path,
+			       struct fault *fault)
+{
+	const char *group = document_text(service, "peerGroup");
+	struct json_object *other = NULL;
+	char field[PATH_SIZE];
+
+	if (!json_object_object_get_ex(groups, group, &other)) {
+		json_object_object_add(groups, group, json_object_get(service));
+		return 0;
+	}
+	snprintf(field, sizeof(field), "%s.peerGroup", path);
+	return fault_set(fault, FAULT_CONFLICT, field, "%s serves %s already: give this service a group of its own",
+			 group, document_text(other, "name"));
+}
+
 static int services_check(struct json_object *services_list, struct json_object *group_names, struct fault *fault)
 {
+	struct json_object *claimed = json_object_new_object();
 	int rc = 0;
 
 	for (size_t i = 0; i < json_object_array_length(services_list) && rc == 0; i++) {
@@ -563,7 +581,10 @@ static int services_check(struct json_object *services_list, struct json_object 
 		rc = reference_check(service, path, "peerGroup", "service", group_names, fault);
 		if (rc == 0)
 			rc = reference_check(service, path, "operatorPeerGroup", "operator", group_names, fault);
+		if (rc == 0)
+			rc = service_group_claim(claimed, service, path, fault);
 	}
+	json_object_put(claimed);
 	return rc;
 }
 

@@ -124,6 +124,9 @@ static const struct {
 	{HEAD "\"services\":[" SERVICE("teamsOperatorConnect", "t", "a") "," SERVICE(
 		 "teamsOperatorConnect", "t", "a") "]," GROUPS(GROUP("t", TEAMS, "") "," GROUP("a", OPERATOR, "")),
 	 409, "services[1].name", "another service"},
+	{HEAD "\"services\":[" SERVICE("teamsOperatorConnect", "t", "a") "," SERVICE(
+		 "teamsPhoneMobile", "t", "a") "]," GROUPS(GROUP("t", TEAMS, "") "," GROUP("a", OPERATOR, "")),
+	 409, "services[1].peerGroup", "serves teamsOperatorConnect already"},
 	{HEAD GROUPS(GROUP("t", TEAMS ",\"defaultService\":\"teamsOperatorConnect\"", "")), 400,
 	 "peerGroups[0].defaultService", "operator side only"},
 };
