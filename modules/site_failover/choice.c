@@ -101,6 +101,17 @@ static int candidates_of(str *name, struct candidate *candidates, struct topolog
 	return result;
 }
 
+uint32_t choice_first(str *group)
+{
+	struct candidate candidates[CANDIDATES_MAX];
+	struct topology_settings settings;
+	int count = candidates_of(group, candidates, &settings);
+	if (count <= 0)
+		return TOPOLOGY_NONE;
+	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
+	return candidates[0].peer;
+}
+
 static int keep_list(const struct candidate *candidates, size_t count)
 {
 	char list[LIST_MAX];

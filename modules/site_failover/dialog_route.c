@@ -28,6 +28,17 @@ static int call_id_of(struct sip_msg *msg, struct span *call_id)
 
 /* ------- site_record_route ------- */
 
+/*
+ * Several peers may share the caller's source prefix (the front ends of a cloud service do). Then the token names one
+ * of the group that is in service, so that a later request towards the caller needs no name looked up.
+ */
+static uint32_t peer_of_caller(void)
+{
+	int peer = call_state_int(CALL_IN, TOPOLOGY_NONE);
+	str group = call_state_str(CALL_GROUP);
+	return peer == TOPOLOGY_NONE ? choice_first(&group) : (uint32_t)peer;
+}
+
 int dialog_route_record(struct sip_msg *msg)
 {
 	struct topology_settings settings;
@@ -35,7 +46,7 @@ int dialog_route_record(struct sip_msg *msg)
 	char token[DIALOG_TOKEN_LENGTH + 1], text[DIALOG_TOKEN_LENGTH + sizeof(";tg=")];
 	struct dialog dialog = {
 		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
-		.ingress = (uint32_t)call_state_int(CALL_IN, TOPOLOGY_NONE),
+		.ingress = peer_of_caller(),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 		.attribute_set = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0),
 	};

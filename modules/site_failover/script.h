@@ -3,6 +3,8 @@
 #ifndef TRUNKGATE_SITE_FAILOVER_SCRIPT_H
 #define TRUNKGATE_SITE_FAILOVER_SCRIPT_H
 
+#include <stdint.h>
+
 #include <core/parser/msg_parser.h>
 #include <core/pvar.h>
 #include <core/rpc.h>
@@ -15,6 +17,8 @@ int sender_identify(struct sip_msg *msg);
 int choice_service(struct sip_msg *msg, str *service);
 /** Puts the candidates of a group in order. 1, -1 no such group, -2 no peer in service, -3 empty. */
 int choice_select(struct sip_msg *msg, str *group);
+/** A peer of the group as site_select() would choose it now; TOPOLOGY_NONE if none is in service. */
+uint32_t choice_first(str *group);
 /** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */

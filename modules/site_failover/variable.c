@@ -123,6 +123,17 @@ static const char *group_service(const char *field)
 	return read_group(field, &group) ? service_text(group.served) : NULL;
 }
 
+/* Both directions: what a call is whose number nobody provisioned; NULL if it is refused. */
+static const char *group_unprovisioned_service(const char *field)
+{
+	struct group_copy group;
+	if (!read_group(field, &group))
+		return NULL;
+	const struct service *service =
+		service_by_id(group.side == SIDE_OPERATOR ? group.default_service : group.served);
+	return service && !service->must_be_provisioned ? service->name : NULL;
+}
+
 static const struct {
 	const char *name;
 	const char *(*read)(const char *field);
@@ -137,6 +148,7 @@ static const struct {
 	{"signalling", group_signalling, CALL_GROUP},
 	{"default_service", group_default_service, CALL_GROUP},
 	{"ingress_service", group_service, CALL_GROUP},
+	{"unprovisioned_service", group_unprovisioned_service, CALL_GROUP},
 	{"out_group", text_field, CALL_OUT_GROUP},
 	{"out_peer", peer_name, CALL_OUT},
 	{"out_site", peer_site, CALL_OUT},

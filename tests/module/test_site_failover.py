@@ -325,6 +325,21 @@ class TestChoice(Gateway):
         call.dialog_request("BYE")
         served.ended(1.5)
 
+    def test_later_request_to_a_caller_who_is_no_peer_goes_to_one_of_his_group(self):
+        caller = self.start(Endpoint("127.0.3.9"))
+        call = caller.invite(self.proxy, "+15551230001",
+                             changes=lambda message: message.set("Contact", "<sip:front@no-such-host.invalid>"))
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(200)
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        served.acked()
+        served.dialog_request("BYE", self.proxy)
+        ended = self.west.request("BYE", 1.5, call.call_id)
+        self.assertEqual(ended.uri, "sip:front@no-such-host.invalid")
+        self.west.reply(ended, 200)
+        self.teams.response(200, "BYE", call_id=call.call_id)
+
     def test_group_that_does_not_exist_is_told_apart(self):
         self.assertIn("No Such Group", self.call(headers=[("X-Group", "nobody")]).final().first)
 
