@@ -231,9 +231,18 @@ static cmd_export_t commands[] = {
 /* --- KEMI --- */
 
 static sr_kemi_t kemi[] = {
-	{STR_STATIC_INIT("custom_header"), STR_STATIC_INIT("remove"), SR_KEMIP_INT, ki_custom_header_remove, {}},
-	{STR_STATIC_INIT("custom_header"), STR_STATIC_INIT("add"), SR_KEMIP_INT, ki_custom_header_add, {}},
-	{STR_STATIC_INIT("custom_header"), STR_STATIC_INIT("local"), SR_KEMIP_INT, ki_custom_header_local, {}},
+	{.mname = STR_STATIC_INIT("custom_header"),
+	 .fname = STR_STATIC_INIT("custom_header_remove"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_custom_header_remove},
+	{.mname = STR_STATIC_INIT("custom_header"),
+	 .fname = STR_STATIC_INIT("custom_header_add"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_custom_header_add},
+	{.mname = STR_STATIC_INIT("custom_header"),
+	 .fname = STR_STATIC_INIT("custom_header_local"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_custom_header_local},
 	{},
 };
 
