@@ -34,6 +34,8 @@ class Kamailio(Daemon):
                 cfg = cfg.replace(word, str(value))
             if "@WORKER@" in cfg:
                 cfg = cfg.replace("@WORKER@", binary("trunkgate-worker"))
+            if "exit_timeout" not in cfg:
+                cfg = f"exit_timeout=3  # one that stops soon after its start may miss the signal\n{cfg}"
             cfg_file = folder.write(f"{name or self.name}.cfg", cfg)
         self.cfg_file = cfg_file
         command = ["kamailio", "-f", cfg_file, "-L", module_path(), "-DD", "-E", "-m", shm, "-M", 8,
