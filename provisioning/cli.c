@@ -430,8 +430,13 @@ static int operation_run(const struct options *options, const struct operation *
 		if (!document)
 			return fprintf(stderr, "trunkgate: file: %s: %s\n", arguments[0], strerror(errno)), EXIT_USAGE;
 	}
-	char *request = client_request(operation->name, arguments, count, document, "cli");
-	char *answer = request ? ask(options, request) : NULL;
+	/* Checked here too: what is no UTF-8 text could not be sent, and its field is to be named. */
+	struct fault fault;
+	bool good = operation_check(operation, arguments, count, &fault) == 0;
+	char *request = good ? client_request(operation->name, arguments, count, document, "cli") : NULL;
+	char *answer = request ? ask(options, request)
+		       : good  ? NULL
+			       : request_refuse(fault.code, fault.field, fault.reason);
 	int status =
 		answer ? answer_print(options, answer) : (fprintf(stderr, "trunkgate: out of memory\n"), EXIT_REFUSED);
 	free(answer);

@@ -105,7 +105,7 @@ static const char *argument_name(const struct operation *operation, size_t index
 /* One more than the table has room for is read, so that the check can name the one that is too much. */
 static int arguments_read(struct call *call, struct json_object *request)
 {
-	const char *texts[OPERATION_ARGUMENTS_MAX + 1];
+	const char *texts[OPERATION_ARGUMENTS_MAX + 1] = {0};
 	struct json_object *list = NULL;
 	char name[32];
 	size_t count = 0;

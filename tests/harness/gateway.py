@@ -6,7 +6,7 @@ import subprocess
 
 from .daemon import run
 from .kamailio import Kamailio
-from .paths import ROOT, binary
+from .paths import ROOT, binary, kamailio_version
 from .ports import free_port
 from .rtpengine import Rtpengine
 from .sip import Endpoint, insecure_tls
@@ -89,6 +89,7 @@ class Gateway:
             "TRUNKGATE_SOCKET": f'"{folder / "worker.sock"}"',
             "TRUNKGATE_WORKER": f'"{binary("trunkgate-worker")}"',
             "TRUNKGATE_RTPENGINE": f'"udp:127.0.0.1:{self.rtpengine.port}"',
+            **({"TRUNKGATE_RTPENGINE_PING": 2} if kamailio_version() >= (6,) else {}),
             "TRUNKGATE_WORKERS": children,
             "TRUNKGATE_STDERR": "yes",
             "TRUNKGATE_DEBUG": 2,

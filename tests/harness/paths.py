@@ -4,6 +4,8 @@
 import functools
 import os
 import pathlib
+import re
+import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TRUNKGATE_BUILD", ROOT / "build"))
@@ -27,6 +29,13 @@ def stock_modules():
             if (path / "tm.so").exists():
                 return str(path)
     raise FileNotFoundError("Kamailio's modules are not installed")
+
+
+@functools.cache
+def kamailio_version():
+    """(5, 6, 3): of the installed binary."""
+    said = subprocess.run(["kamailio", "-v"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in re.search(r"kamailio (\d+)\.(\d+)\.(\d+)", said).groups())
 
 
 @functools.cache

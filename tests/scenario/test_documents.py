@@ -59,6 +59,9 @@ class TestSources(unittest.TestCase):
     def test_clang_format_is_clean(self):
         if not shutil.which("clang-format"):
             self.skipTest("clang-format is not installed")
+        said = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout
+        if " 14." not in said:
+            self.skipTest(f"the format is that of clang-format 14, here is: {said.strip()}")
         done = subprocess.run(["clang-format", "--dry-run", "--Werror", *map(str, tracked("*.[ch]"))],
                               capture_output=True, text=True)
         wrong = sorted(set(re.findall(r"^(\S+?):\d+:\d+: error", done.stderr, re.M)))
@@ -70,7 +73,8 @@ class TestSources(unittest.TestCase):
         files = [str(path.relative_to(ROOT)) for path in tracked("lib/*.c", "provisioning/*.c")]
         done = subprocess.run(["cppcheck", "-j2", "--quiet", "--enable=warning,portability", "--std=c11",
                                "--inline-suppr", "--error-exitcode=1", "-Ilib", "-Iprovisioning",
-                               "--suppress=missingIncludeSystem", *files], cwd=ROOT, capture_output=True, text=True)
+                               "--suppress=missingIncludeSystem", "--suppress=unknownMacro",
+                               "--suppress=normalCheckLevelMaxBranches", *files], cwd=ROOT, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_scripts_pass_shell_syntax(self):

@@ -54,7 +54,7 @@ static const struct {
 	{SETTING("\"maxTries\":0"), 400, "settings.maxTries", "from 1 to 16"},
 	{SETTING("\"maxTries\":\"3\""), 400, "settings.maxTries", "whole number"},
 	{SETTING("\"maxTries\":3.0"), 400, "settings.maxTries", "whole number"},
-	{SETTING("\"maxTries\":99999999999999999999"), 400, "settings.maxTries", "whole number"},
+	{SETTING("\"maxTries\":999999999999"), 400, "settings.maxTries", "whole number"},
 	{SETTING("\"maskNumbers\":1"), 400, "settings.maskNumbers", "true or false"},
 	{SETTING("\"customSipHeader\":\"Via\""), 400, "settings.customSipHeader", "SIP itself"},
 	{SETTING("\"customSipHeader\":\"X Y\""), 400, "settings.customSipHeader", "may hold only"},
