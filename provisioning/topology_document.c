@@ -242,7 +242,8 @@ static void path_key(char path[PATH_SIZE], const char *parent, const char *key)
 {
 	char quoted[80];
 
-	snprintf(path, PATH_SIZE, "%s%s%s", parent, *parent ? "." : "", fault_quote(key, quoted, sizeof(quoted)));
+	snprintf(path, PATH_SIZE, "%s%s%s", parent, *parent ? "." : "",
+		 *key ? fault_quote(key, quoted, sizeof(quoted)) : "\"\"");
 }
 
 static void path_index(char path[PATH_SIZE], const char *parent, size_t index)
