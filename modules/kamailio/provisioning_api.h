@@ -28,10 +28,17 @@ struct provisioning_api {
 	/** The same as an RPC: runs the operation and answers it with the result or the fault; 503 in a SIP worker. */
 	void (*rpc)(rpc_t *rpc, void *context, const char *operation, const char *const *arguments, size_t count);
 	/**
-	 * Scans the next RPC argument strictly as text. Returns 1, 0 (not given), or -1: it was a number; the fault 400
-	 * with the hint `write s:...` is set.
+	 * Scans the next RPC argument strictly as text. Returns 1, 0 (not given), or -1 with the fault 400: it was a
+	 * number (the hint is `write s:...`), or it holds a NUL.
 	 */
 	int (*scan)(rpc_t *rpc, void *context, const char *field, const char **text);
+	/**
+	 * Scans the next RPC argument as a limit: a whole number from 1 to @p max, or the text of one. Returns 1, 0
+	 * (not given or empty: @p limit stays as it is), or -1 with the fault 400.
+	 */
+	int (*scan_limit)(rpc_t *rpc, void *context, unsigned max, unsigned *limit);
+	/** After the last argument. Returns 0, or -1 with the fault 400: there is one more. */
+	int (*scan_end)(rpc_t *rpc, void *context);
 	/** True if the process works on SIP messages and so must not wait. */
 	bool (*in_sip_worker)(void);
 };

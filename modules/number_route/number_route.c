@@ -158,7 +158,7 @@ static void rpc_lookup(rpc_t *rpc, void *context)
 	void *handle;
 	int scanned = provisioning.scan(rpc, context, "number", &number);
 
-	if (scanned < 0)
+	if (scanned < 0 || provisioning.scan_end(rpc, context) < 0)
 		return;
 	if (scanned == 0) {
 		rpc->fault(context, 400, "number: is missing");

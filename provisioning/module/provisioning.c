@@ -60,6 +60,8 @@ static int bind_provisioning(struct provisioning_api *api)
 		.call = provisioning_call,
 		.rpc = provisioning_rpc,
 		.scan = provisioning_scan,
+		.scan_limit = provisioning_scan_limit,
+		.scan_end = provisioning_scan_end,
 		.in_sip_worker = provisioning_in_sip_worker,
 	};
 	return 0;

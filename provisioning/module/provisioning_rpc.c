@@ -73,6 +73,35 @@ static int scan_limit(rpc_t *rpc, void *context, char number[12], const char **t
 	return 1;
 }
 
+int provisioning_scan_limit(rpc_t *rpc, void *context, unsigned max, unsigned *limit)
+{
+	const char *text = "";
+	char number[12];
+	int rc = scan_limit(rpc, context, number, &text);
+
+	if (rc <= 0 || text[0] == '\0')
+		return rc < 0 ? -1 : 0;
+	size_t digits = strspn(text, "0123456789");
+	unsigned long value = strtoul(text, NULL, 10);
+	if (text[digits] == '\0' && digits <= 9 && text[0] != '0' && value <= max) {
+		*limit = (unsigned)value;
+		return 1;
+	}
+	rpc->fault(context, 400, "limit: must be a whole number from 1 to %u", max);
+	return -1;
+}
+
+int provisioning_scan_end(rpc_t *rpc, void *context)
+{
+	char *value = NULL;
+	int whole;
+
+	if (rpc->scan(context, "*s", &value) <= 0 && !scan_number(rpc, context, &whole))
+		return 0;
+	rpc->fault(context, 400, "an argument too much");
+	return -1;
+}
+
 static int scan_argument(rpc_t *rpc, void *context, const struct argument *argument, char number[12], const char **text)
 {
 	if (!argument->name || strcmp(argument->kind->name, "limit") != 0)

@@ -15,6 +15,8 @@ int provisioning_rpc_init(const char *socket);
 int provisioning_call(const char *operation, const char *const *arguments, size_t count, char **response);
 void provisioning_rpc(rpc_t *rpc, void *context, const char *operation, const char *const *arguments, size_t count);
 int provisioning_scan(rpc_t *rpc, void *context, const char *field, const char **text);
+int provisioning_scan_limit(rpc_t *rpc, void *context, unsigned max, unsigned *limit);
+int provisioning_scan_end(rpc_t *rpc, void *context);
 bool provisioning_in_sip_worker(void);
 
 #endif

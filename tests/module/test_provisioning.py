@@ -117,6 +117,10 @@ class Operations(Gateway):
         self.refused(400, "number_route.lookup", "s:15551230001")
         self.refused(400, "number_route.lookup")
         self.refused(404, "number_route.lookup", "s:+15550000000")
+        for more in ("s:more", "5", "s:"):
+            self.assertIn("too much", self.refused(400, "number_route.lookup", "s:+15550000000", more))
+        error = self.json_rpc("number_route.lookup", "+15550000000", 1)["error"]
+        self.assertEqual(error["code"], 400)
 
     def test_jsonrpcs_answers_the_same(self):
         self.assertEqual(self.json_rpc("provisioning.account_set", "umbrella").get("error"), None)
