@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include <core/dprint.h>
-#include <core/dset.h>
 #include <core/mem/mem.h>
 #include <core/rand/fastrand.h>
 #include <modules/tm/timer.h>
@@ -13,6 +12,7 @@
 #include "call_state.h"
 #include "dialog_token.h"
 #include "glue.h"
+#include "hop.h"
 #include "peer_choice.h"
 #include "place.h"
 #include "script.h"
@@ -176,22 +176,6 @@ static bool next_place(struct place *place)
 	return false;
 }
 
-static int aim(struct sip_msg *msg, const struct place *place)
-{
-	char uri[PLACE_URI_MAX];
-	struct socket_info *socket = place_socket(place);
-	place_uri(place, uri);
-	str destination = str_of(uri);
-	if (set_dst_uri(msg, &destination))
-		return -ENOMEM;
-	ruri_mark_new();
-	set_force_socket(msg, socket);
-	if (!socket && place->local_socket[0])
-		LM_ERR("Kamailio does not listen on %s, the local socket of group %s\n", place->local_socket,
-		       place->group);
-	return 0;
-}
-
 static void set_limits(struct sip_msg *msg)
 {
 	struct topology_settings settings;
@@ -250,7 +234,7 @@ int choice_next(struct sip_msg *msg)
 			site_count(calls_without_peer);
 			return none_left(msg);
 		}
-	} while (aim(msg, &place));
+	} while (hop_aim(msg, &place));
 	int tried = call_state_int(CALL_TRIED, 0);
 	if (tried)
 		site_count(calls_failed_over);

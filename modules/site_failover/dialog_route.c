@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** site_record_route() and site_dialog(): the state of a dialog in the tg parameter of our Record-Route. */
+/** site_record_route(), site_dialog(), site_answer_dialog(): the state of a dialog in the tg parameter of our
+ * Record-Route. */
 #include <errno.h>
 #include <stdio.h>
 
 #include <core/dprint.h>
-#include <core/dset.h>
 #include <core/parser/parse_rr.h>
 #include <core/parser/parse_uri.h>
-#include <core/resolve.h>
 
 #include "call_state.h"
 #include "dialog_token.h"
 #include "glue.h"
+#include "hop.h"
 #include "place.h"
 #include "script.h"
 #include "state.h"
@@ -69,53 +69,53 @@ int dialog_route_record(struct sip_msg *msg)
 
 /* ------- site_dialog ------- */
 
-static bool is_address(str *host)
+struct ends {
+	struct place ingress, egress;
+};
+
+/* Fails if the topology has lost one of the two: then nobody can tell whose the dialog is. */
+static int ends_find(const struct dialog *dialog, struct ends *ends)
 {
-	return str2ip(host) || str2ip6(host);
+	int result = place_find(dialog->ingress, &ends->ingress);
+	return result ? result : place_find(dialog->egress, &ends->egress);
 }
 
-static bool next_hop_is_address(struct sip_msg *msg)
+static bool is_of_group(str *name, const struct place *place)
 {
-	struct sip_uri uri;
-	str next = *GET_NEXT_HOP(msg);
-	return parse_uri(next.s, next.len, &uri) == 0 && is_address(uri.maddr_val.len ? &uri.maddr_val : &uri.host);
+	return span_equal(span_of_str(name), span_of(place->group));
 }
 
-/* Where the topology says that the other peer is: no name is looked up for a request of a dialog. */
-static void aim_at(struct sip_msg *msg, uint32_t peer)
+/*
+ * The target that the other side named, if it is an address of the receiver's group; else where the topology says that
+ * the peer is. So a peer leads no request out of the group, nor to another transport, and no name is looked up.
+ */
+static int aim_at(struct sip_msg *msg, const struct place *receiver)
 {
-	struct place place;
-	char text[PLACE_URI_MAX];
-	if (place_find(peer, &place))
-		return;
-	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
-	struct socket_info *socket = place_socket(&place);
-	if (socket && !msg->force_send_socket)
-		set_force_socket(msg, socket);
-	if (next_hop_is_address(msg) || !place.has_address)
-		return;
-	place_uri(&place, text);
-	str destination = str_of(text);
-	if (set_dst_uri(msg, &destination) == 0)
-		ruri_mark_new();
+	struct place hop;
+	if (hop_find(msg, span_of(receiver->group), &hop) == 0)
+		return hop_aim(msg, &hop);
+	return receiver->has_address ? hop_aim(msg, receiver) : -EHOSTUNREACH;
 }
 
-static bool sender_is_ingress(const struct dialog *dialog)
+static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
-	int side = call_state_int(CALL_SIDE, 0);
-	return side == (dialog->direction == TO_SERVICE ? SIDE_OPERATOR : SIDE_SERVICE);
-}
-
-static void take_over(struct sip_msg *msg, const struct dialog *dialog)
-{
-	bool forward = sender_is_ingress(dialog);
-	uint32_t to = forward ? dialog->egress : dialog->ingress;
+	struct ends ends;
+	str group = call_state_str(CALL_GROUP);
+	if (ends_find(dialog, &ends))
+		return -ENOENT;
+	bool forward = is_of_group(&group, &ends.ingress);
+	if (!forward && !is_of_group(&group, &ends.egress))
+		return -EPERM;
+	const struct place *from = forward ? &ends.ingress : &ends.egress;
+	const struct place *to = forward ? &ends.egress : &ends.ingress;
+	int result = aim_at(msg, to);
+	if (result)
+		return result;
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
-	call_state_set_int(CALL_IN, (int)(forward ? dialog->ingress : dialog->egress));
-	call_state_set_int(CALL_OUT, (int)to);
-	if (to != TOPOLOGY_NONE)
-		aim_at(msg, to);
+	call_state_set_int(CALL_IN, (int)from->peer);
+	call_state_set_int(CALL_OUT, (int)to->peer);
+	return call_state_set_str(CALL_OUT_GROUP, str_of(to->group));
 }
 
 int dialog_route_follow(struct sip_msg *msg)
@@ -129,8 +129,7 @@ int dialog_route_follow(struct sip_msg *msg)
 	if (site_state.rr.get_route_param(msg, &parameter, &token) < 0 || call_id_of(msg, &call_id) ||
 	    dialog_token_read(span_of_str(&token), call_id, settings.dialog_key, &dialog))
 		return -1;
-	take_over(msg, &dialog);
-	return 1;
+	return take_over(msg, &dialog) ? -1 : 1;
 }
 
 /* ------- the token in a response ------- */
@@ -163,8 +162,23 @@ int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog)
 		if (parse_rr(header))
 			return -EINVAL;
 		for (rr_t *route = header->parsed; route; route = route->next)
-			if (token_of_route(route, &token) == 0)
-				return dialog_token_read(token, call_id, settings.dialog_key, dialog);
+			if (token_of_route(route, &token) == 0 &&
+			    dialog_token_read(token, call_id, settings.dialog_key, dialog) == 0)
+				return 0;
 	}
 	return -ENOENT;
+}
+
+/* ------- site_answer_dialog ------- */
+
+int dialog_route_answers(struct sip_msg *msg)
+{
+	struct dialog dialog;
+	struct ends ends;
+	char name[FIELD_NAME_MAX + 1];
+	if (msg->first_line.type != SIP_REPLY || parse_headers(msg, HDR_EOH_F, 0) < 0 ||
+	    dialog_route_of_response(msg, &dialog) || ends_find(&dialog, &ends) || sender_group(msg, name))
+		return -1;
+	str group = str_of(name);
+	return is_of_group(&group, &ends.ingress) || is_of_group(&group, &ends.egress) ? 1 : -1;
 }

@@ -54,29 +54,43 @@ static void fill_address(struct place *place)
 	place->address = target.address;
 }
 
+int place_of_group(const struct group_view *group, struct place *place)
+{
+	if (group->transport < TRANSPORT_UDP || group->transport > TRANSPORT_TLS)
+		return -ENOENT;
+	*place = (struct place){
+		.side = group->side,
+		.transport = group->transport,
+		.media = group->media,
+		.port = default_port[group->transport],
+	};
+	place_copy_text(place->group, sizeof(place->group), group->name);
+	place_copy_text(place->local_socket, sizeof(place->local_socket), group->local_socket);
+	return 0;
+}
+
+void place_set_address(struct place *place, const struct ip_addr *address, uint16_t port)
+{
+	place->has_address = true;
+	place->address = *address;
+	place->port = port ? port : default_port[place->transport];
+}
+
 static int fill(const struct topology_view *view, const struct peer_view *peer, struct place *place)
 {
 	struct group_view group;
 	int result = topology_group(view, peer->group, &group);
+	if (result == 0)
+		result = place_of_group(&group, place);
 	if (result)
 		return result;
-	*place = (struct place){
-		.peer = peer->id,
-		.side = group.side,
-		.transport = group.transport,
-		.media = group.media,
-		.admin = peer->admin,
-		.port = peer->port,
-	};
-	if (group.transport < TRANSPORT_UDP || group.transport > TRANSPORT_TLS)
-		return -ENOENT;
-	if (place->port == 0)
-		place->port = default_port[group.transport];
+	place->peer = peer->id;
+	place->admin = peer->admin;
+	if (peer->port)
+		place->port = peer->port;
 	place_copy_text(place->name, sizeof(place->name), peer->name);
 	place_copy_text(place->site, sizeof(place->site), peer->site);
 	place_copy_text(place->host, sizeof(place->host), peer->host);
-	place_copy_text(place->group, sizeof(place->group), group.name);
-	place_copy_text(place->local_socket, sizeof(place->local_socket), group.local_socket);
 	return 0;
 }
 

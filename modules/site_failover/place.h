@@ -36,6 +36,12 @@ int place_find(uint32_t peer, struct place *place);
 /** The same for one row of an open picture: the caller checks topology_current(). Returns 0 or -ENOENT. */
 int place_at(const struct topology_view *view, uint32_t index, struct place *place);
 
+/** What all peers of a group share; no peer and no address. Returns 0, or -ENOENT: this is no group. */
+int place_of_group(const struct group_view *group, struct place *place);
+
+/** Another address than the peer's; @p port 0 is the transport's default. */
+void place_set_address(struct place *place, const struct ip_addr *address, uint16_t port);
+
 /** "sip:192.0.2.1:5061;transport=tls"; has_address must be true. */
 void place_uri(const struct place *place, char uri[PLACE_URI_MAX]);
 

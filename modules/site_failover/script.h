@@ -9,9 +9,13 @@
 #include <core/pvar.h>
 #include <core/rpc.h>
 
+#include "field.h"
+
 /** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty.
  */
 int sender_identify(struct sip_msg *msg);
+/** The group that sent this message, without setting anything. 0 or -errno. */
+int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1]);
 
 /** The group that now gets a call of this service: sets out_group. 1, -1 none, -3 empty. */
 int choice_service(struct sip_msg *msg, str *service);
@@ -26,8 +30,13 @@ int choice_retry(struct sip_msg *msg);
 
 /** Record-Route with the dialog's token. 1, -1. */
 int dialog_route_record(struct sip_msg *msg);
-/** In-dialog request after loose_route(): the dialog's state from the token. 1, -1 no or bad token, -3 empty. */
+/** In-dialog request after loose_route(): state and next hop from the token. 1, -1 no token of this sender, -3 empty.
+ */
 int dialog_route_follow(struct sip_msg *msg);
+/** Core reply_route: 1 if the response belongs to a dialog of ours and comes from one of its two groups. Else -1. */
+int dialog_route_answers(struct sip_msg *msg);
+/** Aims at the next hop if that is an address of one of our groups. 1, -1. */
+int hop_known(struct sip_msg *msg);
 /** The Record-Route of ours in a response, read from the callee's side: its token. 0 or -errno. */
 struct dialog;
 int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog);

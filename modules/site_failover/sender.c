@@ -95,3 +95,12 @@ int sender_identify(struct sip_msg *msg)
 		call_state_set_int(CALL_DIRECTION, found.side == SIDE_OPERATOR ? TO_SERVICE : TO_OPERATOR);
 	return 1;
 }
+
+int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1])
+{
+	struct found found = {};
+	int result = identify(&msg->rcv, &found);
+	if (result == 0)
+		place_copy_text(name, FIELD_NAME_MAX + 1, span_of(found.group));
+	return result;
+}

@@ -104,6 +104,16 @@ static int w_dialog(struct sip_msg *msg, char *a, char *b)
 	return dialog_route_follow(msg);
 }
 
+static int w_answer_dialog(struct sip_msg *msg, char *a, char *b)
+{
+	return dialog_route_answers(msg);
+}
+
+static int w_known_hop(struct sip_msg *msg, char *a, char *b)
+{
+	return hop_known(msg);
+}
+
 static int w_late_answer(struct sip_msg *msg, char *a, char *b)
 {
 	return late_answer_end(msg);
@@ -135,6 +145,8 @@ static cmd_export_t functions[] = {
 	{.name = "site_retry", .function = w_retry, .flags = FAILURE_ROUTE},
 	{.name = "site_record_route", .function = w_record_route, .flags = REQUEST_ROUTE | BRANCH_ROUTE},
 	{.name = "site_dialog", .function = w_dialog, .flags = REQUEST_ROUTE},
+	{.name = "site_known_hop", .function = w_known_hop, .flags = REQUEST_ROUTE},
+	{.name = "site_answer_dialog", .function = w_answer_dialog, .flags = CORE_ONREPLY_ROUTE},
 	{.name = "site_late_answer", .function = w_late_answer, .flags = CORE_ONREPLY_ROUTE},
 	{.name = "site_refuse_answer",
 	 .function = w_refuse_answer,
@@ -184,6 +196,14 @@ static sr_kemi_t kemi_functions[] = {
 	 .fname = str_init("site_dialog"),
 	 .rtype = SR_KEMIP_INT,
 	 .func = dialog_route_follow},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_known_hop"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = hop_known},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_answer_dialog"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = dialog_route_answers},
 	{.mname = str_init("site_failover"),
 	 .fname = str_init("site_late_answer"),
 	 .rtype = SR_KEMIP_INT,

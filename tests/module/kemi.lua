@@ -50,7 +50,7 @@ local function within_dialog()
 	if result > 0 then
 		header.custom_header_add()
 		header.custom_header_local()
-	elseif not KSR.is_method_in("AB") then
+	elseif not KSR.is_method_in("B") or site.site_known_hop() < 0 then
 		refuse(481, "site_dialog", result)
 	end
 	KSR.tm.t_on_reply("from_peer")
@@ -62,7 +62,7 @@ end
 local function misuse()
 	return table.concat({
 		site.site_retry(), site.site_late_answer(), site.site_refuse_answer(488, "x"), number.number_route(nil),
-		site.site_service(nil), site.site_select(nil),
+		site.site_service(nil), site.site_select(nil), site.site_known_hop(), site.site_answer_dialog(),
 	}, " ")
 end
 
@@ -126,6 +126,9 @@ end
 
 function ksr_reply_route()
 	if site.site_late_answer() > 0 then
+		KSR.x.drop()
+	end
+	if KSR.tm.t_check_trans() < 0 and site.site_answer_dialog() < 0 then
 		KSR.x.drop()
 	end
 	if KSR.pv.get("$hdr(X-Refuse)") and site.site_refuse_answer(488, "Not Like This") > 0 then

@@ -61,8 +61,8 @@ request_route {
 			if (is_method("ACK") && t_check_trans()) t_relay();
 			exit;
 		}
-		if (!site_dialog() && !is_method("ACK|BYE")) {
-			sl_send_reply("481", "No Such Dialog");
+		if (!site_dialog() && !(is_method("BYE") && site_known_hop())) {
+			if (!is_method("ACK")) sl_send_reply("481", "No Such Dialog");
 			exit;
 		}
 		t_relay();
@@ -108,6 +108,7 @@ failure_route[OTHER] {
 }
 reply_route {
 	if (site_late_answer()) drop;
+	if (!t_check_trans() && !site_answer_dialog()) drop;
 	if (is_method("INVITE") && $rs == 200 && $hdr(X-Refuse) != $null) {
 		site_refuse_answer("488", "Not Like This");
 		drop;
