@@ -16,6 +16,12 @@ NUMBERS = {
     NO_GROUP: ("acme", "teamsDirectRouting", None),
 }
 SECONDS = "10"
+KEY = "inline:U+y2+bkPJtcCXHfohwIhKegaoBUbzy8I5Q/rMZXz"
+
+
+def secure(host, profile="RTP/SAVP", suite="AES_CM_128_HMAC_SHA1_80", more=()):
+    """SDP of an endpoint with SRTP."""
+    return sdp(host, profile=profile, lines=[f"a=crypto:1 {suite} {KEY}", *more])
 
 
 class AnswerCase(Case):
@@ -219,7 +225,7 @@ class TestMedia(AnswerCase):
         served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
         self.gateway.rtpengine.stop()
         try:
-            served.reply(200)
+            served.reply(200, body=secure("127.0.2.10"))
             self.assertEqual(call.final().status, 503)
             served.acked()
             served.ended()
@@ -300,8 +306,7 @@ class TestMedia(AnswerCase):
         call = self.invite(body="")
         served = teams.served(call_id=call.call_id)
         self.assertEqual(served.invite.body, "")
-        key = "inline:U+y2+bkPJtcCXHfohwIhKegaoBUbzy8I5Q/rMZXz"
-        served.reply(200, body=sdp(teams.host, profile="RTP/SAVP", lines=[f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {key}"]))
+        served.reply(200, body=secure(teams.host))
         answer = call.final(status=200)
         self.assertIn("RTP/AVP", answer.body)
         self.assertNotIn(teams.host, answer.body)
