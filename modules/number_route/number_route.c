@@ -22,6 +22,7 @@
 #include "number_table.h"
 #include "provisioning_api.h"
 #include "service.h"
+#include "topology.h"
 
 MODULE_VERSION
 
@@ -53,6 +54,32 @@ static int number_find(struct span text, struct attribute_set *set)
 	}
 }
 
+static bool numbers_masked(void)
+{
+	struct topology_settings settings;
+	struct topology_view view;
+
+	do {
+		if (topology_open(provisioning.region, &view) != 0 || topology_settings(&view, &settings) != 0)
+			return true;
+	} while (!topology_current(&view));
+	return settings.mask_numbers;
+}
+
+static void not_provisioned_log(struct span number)
+{
+	char text[NUMBER_TEXT_SIZE];
+	uint64_t e164;
+
+	if (!is_printable(L_INFO) || number_parse(number, &e164) != 0)
+		return;
+	if (numbers_masked())
+		number_mask(e164, text);
+	else
+		number_format(e164, text);
+	LM_INFO("%s is not provisioned\n", text);
+}
+
 /* --- functions --- */
 
 static int ki_number_route(struct sip_msg *msg, str *number)
@@ -64,6 +91,8 @@ static int ki_number_route(struct sip_msg *msg, str *number)
 		call_state_clear(CALL_ATTRIBUTES);
 		call_state_clear(CALL_ACCOUNT);
 		call_state_clear(CALL_SERVICE);
+		if (rc == NOT_PROVISIONED)
+			not_provisioned_log(span_of_str(number));
 		return rc;
 	}
 	if (call_state_set_int(CALL_ATTRIBUTES, (int)set.id) != 0 ||

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """number_route(): return codes and $number(...), as a script sees them, and the README's example lines."""
 
+import json
 import pathlib
 import sys
 
@@ -86,6 +87,26 @@ class Provisioned(NumberRoute):
 
     def test_a_number_that_is_not_provisioned(self):
         self.assertEqual(self.ask("+15551230003").get("X-Result"), "-1 0 <null> <null> '<null>'")
+
+    def log_of(self, user):
+        before = len(self.kamailio.log())
+        self.ask(user)
+        return [line for line in self.kamailio.log()[before:].splitlines() if "is not provisioned" in line]
+
+    def test_a_number_that_is_not_provisioned_is_logged_masked(self):
+        lines = self.log_of("+15551230003")
+        self.assertEqual(len(lines), 1)
+        self.assertIn("INFO", lines[0])
+        self.assertIn("number_route", lines[0])
+        self.assertIn(" +*********03 is not provisioned", lines[0])
+        self.assertEqual(self.log_of("+15551230001"), [])
+        self.kamailio.rpc("number_route.lookup", "s:+15551230003")
+        self.assertNotIn("+15551230003", self.kamailio.log())
+        for masked, text in ((False, " +15551230004 is"), (True, " +*********04 is")):
+            path = self.folder.write("topology.json", json.dumps({"mode": "lab", "settings": {"maskNumbers": masked},
+                                                                  "peerGroups": []}))
+            self.kamailio.call("provisioning.topology_load", f"s:{path}")
+            self.assertIn(text, self.log_of("+15551230004")[0])
 
     def test_what_is_not_a_number(self):
         for user in ("15551230001", "+05551230001", "+", "alice", "+1555123000a", "+1555123000123456", "%2B15551230001"):
