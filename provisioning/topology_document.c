@@ -86,6 +86,25 @@ static bool label_ok(const char *label, size_t length)
 	return true;
 }
 
+/* Why nobody can be called at an address; IPv4 is held as ::ffff:a.b.c.d. */
+static const char *address_fault(struct span text)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, broadcast[4] = {0xff, 0xff, 0xff, 0xff};
+	struct prefix prefix;
+
+	if (prefix_parse(text, &prefix) != 0)
+		return "must be an address";
+	const uint8_t *address = prefix.address, *last = address + sizeof(mapped);
+	bool ipv4 = memcmp(address, mapped, sizeof(mapped)) == 0;
+	if (ipv4 && memchr(text.ptr, ':', text.len))
+		return "is an IPv4 address in IPv6: write it as IPv4";
+	if (!memcmp(last, (const uint8_t[4]){0}, 4) && (ipv4 || !memcmp(address, (const uint8_t[12]){0}, 12)))
+		return "is the unspecified address";
+	if (ipv4 && memcmp(last, broadcast, sizeof(broadcast)) == 0)
+		return "is the broadcast address";
+	return (ipv4 ? (last[0] & 0xf0) == 0xe0 : address[0] == 0xff) ? "is a multicast address" : NULL;
+}
+
 /* A name whose last label is all digits is a mistyped address (RFC 1123 section 2.1). */
 static const char *host_fault(struct span text)
 {
@@ -95,7 +114,7 @@ static const char *host_fault(struct span text)
 	if (text.len == 0 || text.len > TOPOLOGY_HOST_MAX)
 		return text.len ? "is longer than 255 characters" : "is empty";
 	if (is_address(text))
-		return NULL;
+		return address_fault(text);
 	for (size_t i = 0; i <= text.len; i++) {
 		if (i < text.len && text.ptr[i] != '.')
 			continue;
@@ -740,6 +759,40 @@ static void position_find(const char *text, size_t offset, size_t *line, size_t 
 	}
 }
 
+static size_t members_count(struct json_object *value)
+{
+	size_t count = 0;
+
+	if (json_object_is_type(value, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			count += members_count(json_object_array_get_idx(value, i));
+	if (!json_object_is_type(value, json_type_object))
+		return count;
+	json_object_object_foreach(value, key, content)
+	{
+		(void)key;
+		count += 1 + members_count(content);
+	}
+	return count;
+}
+
+/* The tree keeps only the last of two members with one key. In good JSON each member has one ':' outside of strings. */
+static bool keys_unique(const char *text, size_t length, struct json_object *object)
+{
+	bool quoted = false;
+	size_t colons = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else
+			colons += !quoted && text[i] == ':';
+	}
+	return colons == members_count(object);
+}
+
 struct json_object *document_parse(const char *text, size_t length, char *reason, size_t size)
 {
 	struct json_tokener *tokener = json_tokener_new();
@@ -764,6 +817,8 @@ struct json_object *document_parse(const char *text, size_t length, char *reason
 			 json_tokener_error_desc(error));
 	else if (end < length && strspn(text + end, " \t\r\n") < length - end)
 		snprintf(reason, size, "goes on after its end at line %zu, column %zu", line, column);
+	else if (!keys_unique(text, end, object))
+		snprintf(reason, size, "a key stands twice in one object");
 	else
 		return object;
 	json_object_put(object);

@@ -15,7 +15,7 @@
 
 enum {
 	DOCUMENT_GROUPS_MAX = 1000,
-	DOCUMENT_PEERS_MAX = 10000,   /**< of a group */
+	DOCUMENT_PEERS_MAX = 64,      /**< of a group: site_failover looks at so many */
 	DOCUMENT_PREFIXES_MAX = 4096, /**< of a peer and kind */
 };
 

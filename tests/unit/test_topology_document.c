@@ -27,6 +27,7 @@ static struct json_object *read_ok(const char *text)
 	"{\"name\":\"" name "\",\"peerGroup\":\"" group "\",\"operatorPeerGroup\":\"" operator_group "\"}"
 #define SOURCES(list) ",\"allowedSignalingSourceAddressPrefixes\":[" list "]"
 
+#define FOUR(peer) peer "," peer "," peer "," peer
 static const struct {
 	const char *text;
 	int code;
@@ -85,6 +86,21 @@ static const struct {
 	{ONE(PEER("p", "host name", "")), 400, "peerGroups[0].peers[0].host", "host name"},
 	{ONE(PEER("p", "-x.example.com", "")), 400, "peerGroups[0].peers[0].host", "host name"},
 	{ONE(PEER("p", "192.0.2.0/24", "")), 400, "peerGroups[0].peers[0].host", "must be"},
+	{ONE(PEER("p", "0.0.0.0", "")), 400, "peerGroups[0].peers[0].host", "unspecified"},
+	{ONE(PEER("p", "::", "")), 400, "peerGroups[0].peers[0].host", "unspecified"},
+	{ONE(PEER("p", "255.255.255.255", "")), 400, "peerGroups[0].peers[0].host", "broadcast"},
+	{ONE(PEER("p", "224.0.0.1", "")), 400, "peerGroups[0].peers[0].host", "multicast"},
+	{ONE(PEER("p", "239.255.255.255", "")), 400, "peerGroups[0].peers[0].host", "multicast"},
+	{ONE(PEER("p", "ff02::1", "")), 400, "peerGroups[0].peers[0].host", "multicast"},
+	{ONE(PEER("p", "::ffff:192.0.2.1", "")), 400, "peerGroups[0].peers[0].host", "IPv4 address in IPv6"},
+	{ONE(PEER("p", "::FFFF:c000:201", "")), 400, "peerGroups[0].peers[0].host", "IPv4 address in IPv6"},
+	{ONE(FOUR(FOUR(FOUR(PEER("p", "a.example", "")))) "," PEER("q", "a.example", "")), 400, "peerGroups[0].peers",
+	 "has 65 entries, more than 64"},
+	{ONE(FOUR(FOUR(FOUR(PEER("p", "a.example", ""))))), 409, "peerGroups[0].peers[1].name", "another peer"},
+	{"{\"mode\":\"lab\",\"mode\":\"lab\",\"peerGroups\":[]}", 400, "document", "a key stands twice in one object"},
+	{HEAD "\"mo\\u0064e\":\"lab\",\"peerGroups\":[]}", 400, "document", "twice"},
+	{ONE(PEER("p", "a.example", ",\"port\":5060,\"port\":5061")), 400, "document", "twice"},
+	{ONE(PEER("p", "a.example", ",\"priority\":{\"west\":1,\"west\":null}")), 400, "document", "twice"},
 	{ONE(PEER("p", "a.example", ",\"port\":0")), 400, "peerGroups[0].peers[0].port", "from 1 to 65535"},
 	{ONE(PEER("p", "a.example", ",\"port\":65536")), 400, "peerGroups[0].peers[0].port", "from 1 to 65535"},
 	{ONE(PEER("p", "a.example", ",\"prot\":5060")), 400, "peerGroups[0].peers[0].prot", "is no key"},
@@ -152,6 +168,9 @@ static void test_document_takes_what_only_looks_wrong(void **state)
 		" \n{\"mode\":\"lab\",\"peerGroups\":[]} \r\n\t",
 		SETTING("\"customSipHeader\":\"\""),
 		ONE(PEER("p", "2001:db8::1", "")),
+		ONE(PEER("p", "127.0.0.1", "")),
+		ONE(PEER("p", "::1", "")),
+		ONE(PEER("p", "223.255.255.255", "") "," PEER("q", "240.0.0.1", "") "," PEER("r", "fe80::1", "")),
 		ONE(PEER("p", "sip_1.example.com", "")),
 		ONE(PEER("p", "192.0.2.1", "") "," PEER("q", "192.0.2.1", ",\"port\":5070")),
 		HEAD GROUPS(GROUP("a", OPERATOR ",\"localSocket\":\"udp:[2001:db8::1]:5060\"", "")),
