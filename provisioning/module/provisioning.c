@@ -120,10 +120,21 @@ static int mod_init(void)
 	return 0;
 }
 
+/* The descriptor could be mapped for writing: only the supervisor keeps it. */
+static void region_close(void)
+{
+	if (state.region_fd >= 0)
+		close(state.region_fd);
+	state.region_fd = -1;
+}
+
 static int child_init(int rank)
 {
-	if (rank != PROC_MAIN)
+	if (rank != PROC_MAIN) {
+		if (rank != PROC_INIT) /* still the process that all others are forked from */
+			region_close();
 		return 0;
+	}
 	int parent = getpid();
 	int pid = fork_process(PROC_NOCHLDINIT, "trunkgate supervisor", 0);
 	if (pid < 0) {
@@ -137,6 +148,7 @@ static int child_init(int rank)
 						    .region = params.region,
 						    .region_fd = state.region_fd},
 			       parent);
+	region_close();
 	return 0;
 }
 

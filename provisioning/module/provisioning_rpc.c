@@ -41,15 +41,27 @@ static int scan_number(rpc_t *rpc, void *context, int *whole)
 	return rpc->scan(context, "*f", &real) > 0;
 }
 
+/* Returns 1, 0 if it is no text or there is none, -1 with the fault. ctl ends a text with a NUL of its own. */
+static int scan_text(rpc_t *rpc, void *context, const char *field, const char **text)
+{
+	str value = {};
+
+	if (rpc->scan(context, "*S", &value) <= 0)
+		return 0;
+	if (value.len < 0 || memchr(value.s, '\0', (size_t)value.len + 1) != value.s + value.len) {
+		rpc->fault(context, 400, "%s: holds a NUL character", field);
+		return -1;
+	}
+	*text = value.s;
+	return 1;
+}
+
 int provisioning_scan(rpc_t *rpc, void *context, const char *field, const char **text)
 {
-	char *value = NULL;
-	int whole;
+	int whole, rc = scan_text(rpc, context, field, text);
 
-	if (rpc->scan(context, "*s", &value) > 0) {
-		*text = value;
-		return 1;
-	}
+	if (rc != 0)
+		return rc;
 	if (!scan_number(rpc, context, &whole))
 		return 0;
 	rpc->fault(context, 400, "%s: arrived as a number, not as text: write s:+15551230001", field);
@@ -59,14 +71,11 @@ int provisioning_scan(rpc_t *rpc, void *context, const char *field, const char *
 /* A limit is a count, so a whole number is as good as its text. */
 static int scan_limit(rpc_t *rpc, void *context, char number[12], const char **text)
 {
-	char *value = NULL;
-	int whole;
+	int whole, rc = scan_text(rpc, context, "limit", text);
 
+	if (rc != 0)
+		return rc;
 	*text = number;
-	if (rpc->scan(context, "*s", &value) > 0) {
-		*text = value;
-		return 1;
-	}
 	if (!scan_number(rpc, context, &whole))
 		return 0;
 	snprintf(number, 12, "%d", whole);
