@@ -173,6 +173,7 @@ static void next_print(const struct options *options, struct json_object *next)
 static void result_print(const struct options *options, struct json_object *result)
 {
 	struct json_object *list = NULL, *next = NULL;
+	bool waits = json_object_object_get_ex(result, "inForce", NULL);
 
 	if (strcmp(options->words[0], "topology_get") == 0) {
 		puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
@@ -186,6 +187,8 @@ static void result_print(const struct options *options, struct json_object *resu
 		if (json_object_object_get_ex(result, "changes", &list))
 			table_print(list);
 	}
+	if (waits)
+		puts("stored: comes into force when a worker starts");
 }
 
 static void error_print(struct json_object *error, int code)
@@ -244,9 +247,10 @@ static bool operation_writes(const char *name)
 }
 
 /* On the store itself. Returns -EBUSY while another process has it; every other outcome is an answer. */
-static int store_ask(const struct options *options, const char *request, char **answer, char error[STORE_ERROR_SIZE])
+static int store_ask(const struct options *options, const char *request, bool worker_awaited, char **answer,
+		     char error[STORE_ERROR_SIZE])
 {
-	struct provisioner provisioner = {.region_name = ""};
+	struct provisioner provisioner = {.region_name = "", .worker_awaited = worker_awaited};
 	char user[32];
 	int rc = store_open(options->store, operation_writes(options->words[0]), &provisioner.store, error);
 
@@ -289,7 +293,7 @@ static char *busy_refusal(const struct options *options, const char *error)
 
 /*
  * Another process may be just starting as the worker or just ending: both doors are tried for a short while. A socket
- * that nobody answers on was left by a worker that was killed. Kamailio starts it again within that while, and only the
+ * that nobody answers on was left by a worker that ended. Kamailio starts it again within that while, and only the
  * worker can put a change in force for the calls that go on, so until then the store is left alone.
  */
 static char *ask(const struct options *options, const char *request)
@@ -302,8 +306,8 @@ static char *ask(const struct options *options, const char *request)
 			return answer;
 		if (!no_worker(rc) || !options->store)
 			return socket_refusal(options->socket, rc);
-		bool killed = rc == -ECONNREFUSED && waited < WAIT_MS;
-		if (!killed && store_ask(options, request, &answer, error) == 0)
+		bool left = rc == -ECONNREFUSED;
+		if ((!left || waited >= WAIT_MS) && store_ask(options, request, left, &answer, error) == 0)
 			return answer;
 		poll(NULL, 0, WAIT_STEP_MS);
 	}

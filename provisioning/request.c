@@ -297,6 +297,8 @@ static int call_write(struct call *call)
 		rc = call_publish(call);
 	if (rc == 0 && !(call->operation->flags & OPERATION_NODE_LOCAL))
 		json_object_object_add(call->result, "revision", json_object_new_int64((int64_t)call->store->revision));
+	if (rc == 0 && !call->discard && call->provisioner->worker_awaited)
+		json_object_object_add(call->result, "inForce", json_object_new_boolean(false));
 	return rc;
 }
 

@@ -15,7 +15,8 @@ struct provisioner {
 	struct publisher *publisher; /**< NULL: there is no region */
 	const char *region_name;
 	bool worker;
-	int64_t started_ms; /**< monotonic clock */
+	bool worker_awaited; /**< calls go on without this change until a worker starts: the answer says so */
+	int64_t started_ms;  /**< monotonic clock */
 };
 
 /** One operation under way. Handlers fill in result and change, or the fault. */

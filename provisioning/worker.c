@@ -466,10 +466,11 @@ static int worker_start(struct worker *worker)
 
 static void worker_finish(struct worker *worker)
 {
-	if (worker->listener >= 0) {
+	/* With a supervisor there will be a next worker: by the socket the command line knows to wait for it. */
+	if (worker->listener >= 0 && worker->options.region_fd < 0)
 		unlink(worker->options.socket);
+	if (worker->listener >= 0)
 		close(worker->listener);
-	}
 	while (worker->client_count > 0)
 		client_close(worker, &worker->clients[worker->client_count - 1]);
 	if (worker->signals >= 0)

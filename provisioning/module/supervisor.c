@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -206,6 +208,20 @@ static void worker_stop(struct worker *worker, int signals)
 	}
 }
 
+/* There will be no next worker, so the command line need not wait for one. Another one's socket stays. */
+static void socket_remove(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 && errno == ECONNREFUSED)
+		unlink(path);
+	close(fd);
+}
+
 _Noreturn void supervisor_run(const struct supervisor *supervisor, int parent)
 {
 	struct worker worker = {.log = -1, .backoff_ms = BACKOFF_FIRST_MS};
@@ -224,5 +240,7 @@ _Noreturn void supervisor_run(const struct supervisor *supervisor, int parent)
 		end = supervisor_wait(&worker, signals, worker.pid ? 0 : worker.start_at_ms);
 	}
 	worker_stop(&worker, signals);
+	if (getppid() == parent)
+		socket_remove(supervisor->socket);
 	_exit(0);
 }

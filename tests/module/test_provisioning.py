@@ -12,8 +12,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from harness.case import Case
-from harness.daemon import processes_of
-from harness.kamailio import Kamailio
+from harness.daemon import Daemon, processes_of, run
+from harness.kamailio import Kamailio, Worker
+from harness.paths import binary
 from harness.ports import free_port
 from harness.sip import Endpoint, Message, token
 from harness.wait import wait_until
@@ -69,6 +70,15 @@ class Gateway(Case):
             name.unlink()
             return answer
 
+    def binrpc(self, method, *texts):
+        """Texts as kamcmd cannot send them; ctl's raw answer."""
+        body = b"".join(b"\x91" + bytes([len(text) + 1]) + text + b"\0" for text in (method, *texts))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(15)
+            sock.connect(str(self.kamailio.ctl))
+            sock.sendall(b"\xa1\x00" + bytes([len(body), 7]) + body)
+            return sock.recv(1 << 16)
+
     def refused(self, code, *words):
         status, text = self.kamailio.rpc(*words)
         self.assertIn(f"error: {code} - ", text, words)
@@ -122,6 +132,13 @@ class Operations(Gateway):
         error = self.json_rpc("number_route.lookup", "+15550000000", 1)["error"]
         self.assertEqual(error["code"], 400)
 
+    def test_a_nul_in_a_text_is_refused(self):
+        self.assertIn(b"nul1", self.binrpc(b"provisioning.account_set", b"nul1"))
+        for method, text in ((b"provisioning.account_set", b"nul2\0more"), (b"provisioning.account_list", b"5\0"),
+                             (b"number_route.lookup", b"+15550000000\0")):
+            self.assertIn(b"holds a NUL", self.binrpc(method, text), (method, text))
+        self.refused(404, "provisioning.account_get", "s:nul2")
+
     def test_jsonrpcs_answers_the_same(self):
         self.assertEqual(self.json_rpc("provisioning.account_set", "umbrella").get("error"), None)
         self.assertEqual(self.json_rpc("provisioning.account_get", "umbrella")["result"]["accountName"], "umbrella")
@@ -168,6 +185,26 @@ class WorkerLife(Gateway):
             self.kamailio.call("provisioning.number_get", "s:+15551230001")
         self.assertEqual(self.kamailio.roles(), roles)
 
+    def test_a_change_beside_an_ended_worker_waits_for_the_next(self):
+        for number in range(3):
+            ended = wait_until(self.kamailio.worker_pid, 10, "a worker")
+            os.kill(ended, signal.SIGTERM)
+            wait_until(lambda: self.kamailio.worker_pid() != ended, 10, "its end")
+            for words in (["account_set", f"stop{number}"],
+                          ["number_set", f"+1555777000{number}", f"stop{number}", "teamsOperatorConnect"]):
+                status, out, err = run([binary("trunkgate"), "--store", self.kamailio.store, "--socket",
+                                        self.kamailio.socket, *words], timeout=30)
+                self.assertEqual(status, 0, err)
+                self.assertNotIn("force", out)
+            self.kamailio.call("number_route.lookup", f"s:+1555777000{number}")
+
+    def test_only_the_supervisor_can_write_to_the_region(self):
+        names = {}
+        for pid, role in self.kamailio.roles().items():
+            files = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd") if os.path.lexists(entry.path)]
+            names[role] = sum("memfd:trunkgate" in name for name in files)
+        self.assertEqual({role for role, count in names.items() if count}, {"trunkgate supervisor"})
+
     def test_the_supervisor_is_the_only_process_more(self):
         self.assertEqual(list(self.kamailio.roles().values()).count("trunkgate supervisor"), 1)
 
@@ -189,8 +226,17 @@ class Ends(Gateway):
     def test_sigterm_takes_the_worker_along(self):
         kamailio = self.running()
         pid = kamailio.worker_pid()
-        kamailio.stop()
+        Daemon.stop(kamailio)
         self.worker_gone(pid)
+        self.assertFalse(kamailio.socket.exists())
+
+    def test_the_socket_of_another_worker_stays(self):
+        kamailio = self.new_kamailio()
+        other = self.start(Worker(self.folder, store=self.folder / "other.db", sock=kamailio.socket))
+        self.start(kamailio)
+        wait_until(lambda: "another worker answers on it" in kamailio.log(), 10, "the worker cannot start")
+        Daemon.stop(kamailio)
+        self.assertTrue(other.ready())
 
     def test_kill_9_of_kamailio_leaves_no_worker(self):
         kamailio = self.running()
