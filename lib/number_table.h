@@ -2,7 +2,8 @@
 /**
  * The number table: E.164 number -> attribute set, in the shared region.
  *
- * Readers take no lock. The one writer changes single aligned words, so it may be killed anywhere. Ranges come later.
+ * Readers take no lock. The one writer changes single aligned words, so it may be killed anywhere. An exact number
+ * beats a range; of nested ranges the narrower wins.
  */
 #ifndef TRUNKGATE_NUMBER_TABLE_H
 #define TRUNKGATE_NUMBER_TABLE_H
@@ -52,6 +53,21 @@ int number_table_put(struct number_table *table, uint64_t e164, uint32_t set);
 
 /** Takes a number away; one that is not there is fine. */
 void number_table_delete(struct number_table *table, uint64_t e164);
+
+enum { NUMBER_RANGE_DEPTH = 32 }; /**< ranges inside one another */
+
+/** first..last, both included. */
+struct number_range {
+	uint64_t first, last;
+	uint32_t set;
+};
+
+/**
+ * Puts all ranges in force at once, also in a published table; their sets must have been added. They are sorted by
+ * first, at the same first the wider one before the narrower. Returns 0, -ENOSPC, -EINVAL (two overlap in part, or one
+ * is upside down) or -E2BIG (nested too deep); on an error the earlier ones stay in force.
+ */
+int number_table_set_ranges(struct number_table *table, const struct number_range *ranges, size_t count);
 
 /** Makes @p table what every look-up sees, and gives the memory of the one before back. */
 void number_table_publish(struct number_table *table);
