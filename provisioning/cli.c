@@ -13,7 +13,7 @@
 #include "topology_document.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
-enum { ANSWER_MS = 60000, WAIT_MS = 3000, WAIT_STEP_MS = 100, COLUMNS_MAX = 16 };
+enum { ANSWER_MS = 60000, WAIT_MS = 3000, WAIT_STEP_MS = 10, COLUMNS_MAX = 16 };
 
 struct options {
 	const char *store, *socket; /**< NULL: not to be used */
@@ -287,7 +287,11 @@ static char *busy_refusal(const struct options *options, const char *error)
 	return request_refuse(FAULT_UNAVAILABLE, "store", reason);
 }
 
-/* Another process may be just starting as the worker or just ending: both doors are tried for a short while. */
+/*
+ * Another process may be just starting as the worker or just ending: both doors are tried for a short while. A socket
+ * that nobody answers on was left by a worker that was killed. Kamailio starts it again within that while, and only the
+ * worker can put a change in force for the calls that go on, so until then the store is left alone.
+ */
 static char *ask(const struct options *options, const char *request)
 {
 	char error[STORE_ERROR_SIZE] = "", *answer = NULL;
@@ -298,7 +302,8 @@ static char *ask(const struct options *options, const char *request)
 			return answer;
 		if (!no_worker(rc) || !options->store)
 			return socket_refusal(options->socket, rc);
-		if (store_ask(options, request, &answer, error) == 0)
+		bool killed = rc == -ECONNREFUSED && waited < WAIT_MS;
+		if (!killed && store_ask(options, request, &answer, error) == 0)
 			return answer;
 		poll(NULL, 0, WAIT_STEP_MS);
 	}

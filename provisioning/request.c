@@ -268,7 +268,7 @@ static int call_publish(struct call *call)
 {
 	struct provisioner *provisioner = call->provisioner;
 
-	if (!provisioner->publisher || call->discard || call->change.kind == CHANGE_NONE)
+	if (!provisioner->publisher || call->discard)
 		return 0;
 	int rc = publisher_apply(provisioner->publisher, call->store, &call->change);
 	if (rc == 0)

@@ -38,6 +38,8 @@ enum {
 	IDLE_MS = 60000,
 	USER_SIZE = 64,
 	BACKLOG = 128,
+	STORE_WAIT_MS = 3000,
+	STORE_STEP_MS = 5,
 	ACCEPTS_A_ROUND = 32,
 };
 
@@ -426,11 +428,23 @@ static const char *socket_reason(int error)
 				    : strerror(-error);
 }
 
+/* A command line that works on the store itself has it for some milliseconds; many of them must not keep us out. */
+static int store_await(struct worker *worker, char error[STORE_ERROR_SIZE])
+{
+	int rc = store_open(worker->options.store, true, &worker->provisioner.store, error);
+
+	for (int waited = 0; rc == -EBUSY && waited < STORE_WAIT_MS; waited += STORE_STEP_MS) {
+		poll(NULL, 0, STORE_STEP_MS);
+		rc = store_open(worker->options.store, true, &worker->provisioner.store, error);
+	}
+	return rc;
+}
+
 /* The store lock comes first: whoever has it is the one worker of this store. */
 static int worker_start(struct worker *worker)
 {
 	char error[STORE_ERROR_SIZE];
-	int rc = store_open(worker->options.store, true, &worker->provisioner.store, error);
+	int rc = store_await(worker, error);
 
 	if (rc) {
 		log_line(LOG_ERR, "%s", error);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo: rtpengine, Kamailio with trunkgate.cfg, two operator sites (SIPp) and two services (baresip), real calls."""
+"""The demo: rtpengine, Kamailio with trunkgate.cfg, two operator sites (SIPp), two services (baresip), real calls."""
 
 import fcntl
 import json
@@ -249,6 +249,10 @@ class Service:
         return wait_until(lambda: next((event for event in self.events[since:] if event.get("type") in kinds), None),
                           timeout, f"{' or '.join(kinds)} at {self.name}")
 
+    def heard(self):
+        """How often SRTP of a call came in and was decrypted."""
+        return (FOLDER / f"{self.name}.log").read_bytes().count(b"incoming rtp for 'audio' established")
+
     def messages(self):
         """[(received, Message)] of baresip's SIP trace."""
         data = re.sub(rb"\x1b\[[0-9;]*m", b"", (FOLDER / f"{self.name}.log").read_bytes())
@@ -380,8 +384,8 @@ class Demo:
             "".join(f"#!trydef TRUNKGATE_{name} {value}\n" for name, value in values.items())
             + f"# Zoom has a socket of its own.\nlisten=tls:{GATEWAY}:{self.zoom.gateway}\n")
         self.kamailio = self.processes.start("kamailio", [
-            "kamailio", "-f", folder / "trunkgate.cfg", "-L", module_path(), "-DD", "-m", 64, "-Y", FOLDER, "-w", FOLDER],
-            env={"OPENSSL_CONF": str(folder / "openssl.cnf")})
+            "kamailio", "-f", folder / "trunkgate.cfg", "-L", module_path(), "-DD", "-m", 64, "-Y", FOLDER,
+            "-w", FOLDER], env={"OPENSSL_CONF": str(folder / "openssl.cnf")})
         wait_until(self._ready, 20, "Kamailio answers")
 
     def _ready(self):
@@ -451,12 +455,14 @@ class Demo:
         found = re.search(r"TLSv[\d.]+", text)
         return found[0] if found else "TLS?"
 
-    def note_media(self, row, seen, service, call_id):
+    def note_media(self, row, seen, service, call_id, heard_before):
         """Packets and suite by rtpengine; the suite also by both SDPs that the service sent and got."""
         to_service, to_operator = (seen.get(kind, (0, None)) for kind in ("RTP/AVP", "RTP/SAVP"))
         row.cells["RTP to service/operator"] = f"{to_service[0]}/{to_operator[0]}"
         if min(to_service[0], to_operator[0]) < 50:
             row.faults.append("too few RTP packets")
+        if service.heard() <= heard_before:
+            row.faults.append("the service decrypted no audio")
         suites = {found for _, message in service.messages() if message.call_id == call_id
                   for found in re.findall(r"a=crypto:\d+ (\S+)", message.body)}
         row.cells["SRTP suite"] = ",".join(sorted(suites)) or "none"
@@ -475,6 +481,7 @@ class Demo:
         row = Row(title, "to-service", number)
         self.rows.append(row)
         call_id = f"demo{len(self.rows)}-{self.token}"
+        heard_before = {one: one.heard() for one in (self.teams, self.zoom)}
         process, trace = self.west.call(number, call_id)
         seen = {}
         deadline = time.monotonic() + 30
@@ -499,7 +506,7 @@ class Demo:
         if served:
             row.cells["signalling"] = f"UDP > {self.tls_version(served)}"
             row.expect("signalling", "UDP > TLSv1.3")
-            self.note_media(row, seen, served, call_id)
+            self.note_media(row, seen, served, call_id, heard_before[served])
             if any(m.get(HEADER) for _, m in served.messages() if m.call_id == call_id):
                 row.faults.append("the service saw the operator's header")
         return row
@@ -508,7 +515,7 @@ class Demo:
         row = Row(title, "to-operator", number)
         self.rows.append(row)
         row.cells["service"] = service.name
-        since = len(service.events)
+        since, heard_before = len(service.events), service.heard()
         service.command("uafind", f"sip:{number}@{service.name}.demo")
         service.command("dial", f"sip:+15557770001@{GATEWAY}")
         seen = {}
@@ -534,7 +541,7 @@ class Demo:
             invites = [m for got, m in sites[-1].messages() if got and m.call_id == call_id and m.is_request]
             row.cells["header at operator"] = ",".join(sorted({m.get(HEADER) or "none" for m in invites}))
             row.expect("header at operator", header or "none")
-            self.note_media(row, seen, service, call_id)
+            self.note_media(row, seen, service, call_id, heard_before)
         return row
 
     def calls(self):
@@ -560,6 +567,8 @@ class Demo:
             except (AssertionError, RuntimeError, OSError) as error:
                 row = self.rows[-1]
                 row.faults.append(str(error))
+            if self.kamailio.poll() is not None:
+                row.faults.append("Kamailio ended")
             print(f"{row.cells['call']}: " + (coloured("failed", 31) if row.faults else coloured("ok", 32)), flush=True)
 
     def table(self):
@@ -587,7 +596,8 @@ It runs on; the files are in {FOLDER}. To try:
   kamcmd -s unix:{self.ctl} site_failover.list
   kamcmd -s unix:{self.ctl} number_route.lookup s:+15551230001
   kamcmd -s unix:{self.ctl} tls.list
-  cd {FOLDER} && sipp -sf {ROOT}/scripts/demo_site_calls.xml -i {self.east.address} -m 1 -s +15551230001 {GATEWAY}:{self.plain}
+  cd {FOLDER} && sipp -sf {ROOT}/scripts/demo_site_calls.xml -i {self.east.address} -m 1 -s +15551230001 \
+{GATEWAY}:{self.plain}
 addresses: operators call {GATEWAY}:{self.plain} (UDP); services {GATEWAY}:{self.teams.gateway} (teams, TLS), \
 {GATEWAY}:{self.zoom.gateway} (zoom, TLS)
   site west {self.west.address}:{self.west.port}, east {self.east.address}:{self.east.port}; \

@@ -82,16 +82,17 @@ def file_results(path, pattern, log_folder):
                 output, _ = process.communicate()
             output += f"\nstopped after {FILE_TIMEOUT} s"
         rows = [json.loads(line) for line in report.read().splitlines()]
-    results = [(row["name"], row["result"], row["text"] + log_note(row["result"], output)) for row in rows]
+    results = [(row["name"], row["result"], row["text"] + log_note(row, output)) for row in rows]
     failed = any(result == "fail" for _, result, _ in results)
     if process.returncode != 0 and not failed:
         results.append((f"{path.stem} (status {process.returncode})", "fail", output))
     return results
 
 
-def log_note(result, output):
-    notes = [line.strip() for line in output.splitlines() if "logs of" in line]
-    return "\n" + "\n".join(notes) if result == "fail" and notes else ""
+def log_note(row, output):
+    """The line that names where the logs of this test are."""
+    notes = [line.strip() for line in output.splitlines() if f"logs of {row['name']}:" in line]
+    return "\n" + "\n".join(notes) if row["result"] == "fail" and notes else ""
 
 
 def python_suite(folder):

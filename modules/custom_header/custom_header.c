@@ -92,9 +92,9 @@ static struct call call_of_record_route(struct sip_msg *msg, const struct header
 			return (struct call){};
 		for (const rr_t *route = header->parsed; route; route = route->next)
 			if (dialog_of_route(msg, route, settings, &dialog))
-				return (struct call){
-					.sender = dialog.direction == TO_SERVICE ? SIDE_OPERATOR : SIDE_SERVICE,
-					.attributes = dialog.attribute_set};
+				return (struct call){.sender = dialog.direction == TO_SERVICE ? SIDE_OPERATOR
+											      : SIDE_SERVICE,
+						     .attributes = dialog.attribute_set};
 	}
 	return (struct call){};
 }

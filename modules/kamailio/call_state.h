@@ -13,15 +13,15 @@
 #include <modules/tm/tm_load.h>
 
 /* the fields that modules share */
-#define CALL_SIDE      "side"	   /* int: enum side of the sender of the current request */
-#define CALL_GROUP     "group"	   /* str: group that sent the request */
-#define CALL_IN	       "in"	   /* int: peer that sent it, TOPOLOGY_NONE if several share the source prefix */
-#define CALL_DIRECTION "dir"	   /* int: enum direction of the dialog */
-#define CALL_ATTRIBUTES "attr"	   /* int: attribute set, 0 = none */
-#define CALL_ACCOUNT   "account"   /* str */
-#define CALL_SERVICE   "service"   /* str */
-#define CALL_OUT_GROUP "out_group" /* str: group that gets the call */
-#define CALL_OUT       "out"	   /* int: peer that gets it */
+#define CALL_SIDE       "side"      /* int: enum side of the sender of the current request */
+#define CALL_GROUP      "group"     /* str: group that sent the request */
+#define CALL_IN         "in"        /* int: peer that sent it, TOPOLOGY_NONE if several share the source prefix */
+#define CALL_DIRECTION  "dir"       /* int: enum direction of the dialog */
+#define CALL_ATTRIBUTES "attr"      /* int: attribute set, 0 = none */
+#define CALL_ACCOUNT    "account"   /* str */
+#define CALL_SERVICE    "service"   /* str */
+#define CALL_OUT_GROUP  "out_group" /* str: group that gets the call */
+#define CALL_OUT        "out"       /* int: peer that gets it */
 
 /** The number in a field, or @p missing. */
 int call_state_int(const char *field, int missing);

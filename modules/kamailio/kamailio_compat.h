@@ -9,11 +9,11 @@
 #if VERSIONVAL >= 5007000
 /* int became long in pseudo-variables and XAVPs */
 typedef long kamailio_int;
-#define KAMAILIO_XAVP_INT_TYPE	      SR_XTYPE_LONG
+#define KAMAILIO_XAVP_INT_TYPE        SR_XTYPE_LONG
 #define kamailio_xavp_int_value(xavp) ((xavp)->val.v.l)
 #else
 typedef int kamailio_int;
-#define KAMAILIO_XAVP_INT_TYPE	      SR_XTYPE_INT
+#define KAMAILIO_XAVP_INT_TYPE        SR_XTYPE_INT
 #define kamailio_xavp_int_value(xavp) ((xavp)->val.v.i)
 #endif
 

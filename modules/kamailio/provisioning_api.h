@@ -19,7 +19,8 @@
 struct provisioning_api {
 	const struct region *region;
 	/**
-	 * Sends one operation of the operation table to the worker and waits at most 10 s. Never call it in a SIP worker.
+	 * Sends one operation of the operation table to the worker and waits at most 10 s. Never call it in a SIP
+	 * worker.
 	 * @p response is the worker's line (malloc'd). Returns 0 or -errno: -ENOENT, -ECONNREFUSED (no worker),
 	 * -ETIMEDOUT (it may still be applied).
 	 */
@@ -40,8 +41,7 @@ typedef int (*provisioning_bind_function)(struct provisioning_api *api);
 /** Returns 0 or -1 (logged). */
 static inline int provisioning_bind(struct provisioning_api *api)
 {
-	provisioning_bind_function bind =
-		(provisioning_bind_function)find_export("bind_provisioning", NO_SCRIPT, 0);
+	provisioning_bind_function bind = (provisioning_bind_function)find_export("bind_provisioning", NO_SCRIPT, 0);
 	if (!bind || bind(api) < 0) {
 		LM_ERR("load the module provisioning before this one\n");
 		return -1;

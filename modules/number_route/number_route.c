@@ -189,7 +189,11 @@ static rpc_export_t rpcs[] = {
 /* --- KEMI --- */
 
 static sr_kemi_t kemi[] = {
-	{STR_STATIC_INIT("number_route"), STR_STATIC_INIT("number_route"), SR_KEMIP_INT, ki_number_route, {SR_KEMIP_STR}},
+	{STR_STATIC_INIT("number_route"),
+	 STR_STATIC_INIT("number_route"),
+	 SR_KEMIP_INT,
+	 ki_number_route,
+	 {SR_KEMIP_STR}},
 	{},
 };
 

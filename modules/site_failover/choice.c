@@ -23,7 +23,8 @@
 enum {
 	CANDIDATES_MAX = 64, /* of a group; the list is cut to max_tries afterwards */
 	LIST_MAX = 256,
-	FINAL_LIMIT = 30000, /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
+	DELIVERY_FAILED = 908, /* tm's mark on a branch that could not be sent */
+	FINAL_LIMIT = 30000,   /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
 };
 
 /* ------- site_service ------- */
@@ -43,7 +44,8 @@ int choice_service(struct sip_msg *msg, str *service)
 		result = topology_service(&view, known->id, &group, &operator_group);
 		if (result == 0)
 			place_copy_text(name, sizeof(name),
-					call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE ? group : operator_group);
+					call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE ? group
+												 : operator_group);
 	} while (!topology_current(&view));
 	if (result || name[0] == '\0')
 		return -1;
@@ -205,18 +207,38 @@ static int none_left(struct sip_msg *msg)
 	call_state_set_int(CALL_OUT, TOPOLOGY_NONE);
 	drop_replies(msg, false);
 	lift_limits(msg);
-	site_count(calls_without_peer);
 	return -1;
+}
+
+static const struct cell *cell_now(void)
+{
+	const struct cell *cell = site_state.tm.t_gett();
+	return cell == T_UNDEFINED ? NULL : cell;
+}
+
+/* Asked again with no outcome in between: t_relay_to() did not send. Not always that is the peer's fault. */
+static void blame_last(const struct cell *cell)
+{
+	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
+	if (peer != TOPOLOGY_NONE && cell && cell->nr_of_outgoings > 0 &&
+	    cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
+		target_event(peer, HEALTH_CALL_REFUSED, "error at sending");
 }
 
 int choice_next(struct sip_msg *msg)
 {
 	struct place place;
-	/* asked again with no outcome in between: t_relay_to() refused to send */
-	target_event((uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE), HEALTH_CALL_REFUSED, "error at sending");
+	const struct cell *cell = cell_now();
+	if (cell && cell->flags & T_CANCELED) {
+		none_left(msg);
+		return -2;
+	}
+	blame_last(cell);
 	do {
-		if (!next_place(&place))
+		if (!next_place(&place)) {
+			site_count(calls_without_peer);
 			return none_left(msg);
+		}
 	} while (aim(msg, &place));
 	int tried = call_state_int(CALL_TRIED, 0);
 	if (tried)

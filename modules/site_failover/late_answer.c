@@ -56,6 +56,14 @@ static bool is_late(const struct cell *cell, int branch)
 	return cell->uac[branch].last_received >= 300;
 }
 
+/* An answer within a dialog is its caller's, however late: BYE would end a call that two people are in. */
+static bool starts_call(const struct cell *cell)
+{
+	struct sip_msg *request = cell->uas.request;
+	return is_invite(cell) && !is_local(cell) && request && request->to && request->to->parsed &&
+	       get_to(request)->tag_value.len == 0;
+}
+
 enum verdict { NOT_OURS, GIVEN_UP, LATE };
 
 /* The reads need no lock: an answer that crosses the end of its branch is judged at its retransmission. */
@@ -66,9 +74,9 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 	enum verdict verdict = NOT_OURS;
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
-										      : NOT_OURS;
+										     : NOT_OURS;
 	struct cell *cell = site_state.tm.t_gett();
-	if (answer && is_invite(cell) && !is_local(cell) && branch >= 0 && is_late(cell, branch)) {
+	if (answer && branch >= 0 && starts_call(cell) && is_late(cell, branch)) {
 		*cause = status_of_end(cell, branch);
 		verdict = LATE;
 	}
@@ -152,9 +160,8 @@ static void next_hop(struct sip_msg *msg, str *wanted, char uri[PLACE_URI_MAX], 
 		return;
 	}
 	ip_addr2sbufz(&msg->rcv.src_ip, address, sizeof(address));
-	snprintf(uri, PLACE_URI_MAX,
-		 msg->rcv.src_ip.af == AF_INET6 ? "sip:[%s]:%u;transport=%s" : "sip:%s:%u;transport=%s", address,
-		 msg->rcv.src_port, names[(size_t)msg->rcv.proto]);
+	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, msg->rcv.src_port,
+		 names[(size_t)msg->rcv.proto]);
 	*hop = str_of(uri);
 }
 
@@ -313,14 +320,15 @@ static void send_of_hop(struct sip_msg *msg, const char *method, const char *uri
 	struct dest_info destination;
 	struct via_body *via = msg->via1;
 	struct to_body *to = get_to(msg);
-	int length = snprintf(text, sizeof(text),
-			      "%s %s SIP/2.0\r\nVia: SIP/2.0/%.*s %.*s%s%.*s;branch=%.*s\r\nMax-Forwards: 70\r\n"
-			      "From: %.*s\r\nTo: <%.*s>%s%.*s\r\nCall-ID: %.*s\r\nCSeq: %.*s %s\r\nContent-Length: 0\r\n\r\n",
-			      method, uri, STR_FMT(&via->transport), STR_FMT(&via->host), via->port_str.len ? ":" : "",
-			      STR_FMT(&via->port_str), STR_FMT(&via->branch->value), STR_FMT(&msg->from->body),
-			      STR_FMT(&to->uri), with_tag && to->tag_value.len ? ";tag=" : "",
-			      with_tag ? to->tag_value.len : 0, to->tag_value.s ? to->tag_value.s : "",
-			      STR_FMT(&msg->callid->body), STR_FMT(&get_cseq(msg)->number), method);
+	int length = snprintf(
+		text, sizeof(text),
+		"%s %s SIP/2.0\r\nVia: SIP/2.0/%.*s %.*s%s%.*s;branch=%.*s\r\nMax-Forwards: 70\r\n"
+		"From: %.*s\r\nTo: <%.*s>%s%.*s\r\nCall-ID: %.*s\r\nCSeq: %.*s %s\r\nContent-Length: 0\r\n\r\n",
+		method, uri, STR_FMT(&via->transport), STR_FMT(&via->host), via->port_str.len ? ":" : "",
+		STR_FMT(&via->port_str), STR_FMT(&via->branch->value), STR_FMT(&msg->from->body), STR_FMT(&to->uri),
+		with_tag && to->tag_value.len ? ";tag=" : "", with_tag ? to->tag_value.len : 0,
+		to->tag_value.s ? to->tag_value.s : "", STR_FMT(&msg->callid->body), STR_FMT(&get_cseq(msg)->number),
+		method);
 	if (length < 0 || (size_t)length >= sizeof(text))
 		return;
 	init_dest_info(&destination);
@@ -380,7 +388,7 @@ static bool refuse_caller(struct sip_msg *msg, int code, char *reason)
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return false;
 	struct cell *cell = site_state.tm.t_gett();
-	bool open = is_invite(cell) && !is_local(cell) && branch >= 0 && cell->uas.status < 200 && cell->uas.request;
+	bool open = branch >= 0 && starts_call(cell) && cell->uas.status < 200;
 	if (open) {
 		/* this branch has its final answer: nothing to cancel there */
 		cell->uac[branch].last_received = 200;

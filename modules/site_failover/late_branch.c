@@ -16,7 +16,7 @@
 enum {
 	BUCKETS = 4096,
 	BRANCH_MAX = 72, /* tm's own are shorter than 60 */
-	TAGS_MAX = 4,	 /* answers of one branch with BYE; more are acknowledged only */
+	TAGS_MAX = 4,    /* answers of one branch with BYE; more are acknowledged only */
 };
 
 struct late {

@@ -111,10 +111,10 @@ int place_find(uint32_t peer, struct place *place)
 
 void place_uri(const struct place *place, char uri[PLACE_URI_MAX])
 {
-	char address[IP_ADDR_MAX_STRZ_SIZE];
+	char address[IP_ADDR_MAX_STRZ_SIZE]; /* an IPv6 one comes in brackets */
 	ip_addr2sbufz((struct ip_addr *)&place->address, address, sizeof(address));
-	snprintf(uri, PLACE_URI_MAX, place->address.af == AF_INET6 ? "sip:[%s]:%u;transport=%s" : "sip:%s:%u;transport=%s",
-		 address, place->port, transport_parameter[place->transport]);
+	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, place->port,
+		 transport_parameter[place->transport]);
 }
 
 struct socket_info *place_socket(const struct place *place)

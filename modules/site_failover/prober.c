@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * Probes and keepalives. A probe asks whether a peer is well: our own deadline decides, and an answer counts only if it
- * carries the number of the probe that is waited for. A keepalive shows the peer that we are well: its answer is nobody's.
+ * carries the number of the probe that is waited for. A keepalive shows the peer that we are well: its answer is
+ * nobody's.
  */
 #include "prober.h"
 
@@ -24,9 +25,9 @@
 enum {
 	TICK_US = 100000,
 	HALF_OPEN_INTERVAL = 1000, /* ms */
-	START_SPREAD = 1000,	   /* ms over which the first probes are spread */
+	START_SPREAD = 1000,       /* ms over which the first probes are spread */
 	LOOK_UP_INTERVAL = 30000,  /* ms; Kamailio's DNS cache keeps to the records' own time */
-	LOOK_UP_AGAIN = 5000,	   /* ms after a failure */
+	LOOK_UP_AGAIN = 5000,      /* ms after a failure */
 	SWEEP_INTERVAL = 60000,
 	MESSAGE_URI_MAX = TOPOLOGY_HOST_MAX + 64,
 };
@@ -56,6 +57,15 @@ static struct socket_info *socket_of(const struct place *place)
 	return get_send_socket(NULL, &to, protocols[place->transport]);
 }
 
+/* "192.0.2.1:5060" or "[2001:db8::1]:5060", as advertised: what stands after the protocol in the socket's name. */
+static str address_of(const struct socket_info *socket)
+{
+	str text = socket->useinfo.sock_str.len ? socket->useinfo.sock_str : socket->sock_str;
+	const char *colon = memchr(text.s, ':', (size_t)text.len);
+	int skipped = colon ? (int)(colon + 1 - text.s) : 0;
+	return (str){.s = text.s + skipped, .len = text.len - skipped};
+}
+
 static void shorten_wait(unsigned index, unsigned label, uint32_t limit_ms)
 {
 	struct cell *cell = NULL;
@@ -78,10 +88,10 @@ static int send_options(const struct place *place, void *ticket, uint32_t limit_
 	place_uri(place, hop);
 	const char *transport = strrchr(hop, ';');
 	bool is_ipv6 = place->host_is_address && place->address.af == AF_INET6;
-	snprintf(target, sizeof(target), is_ipv6 ? "sip:[%s]:%u%s" : "sip:%s:%u%s", place->host, place->port, transport);
-	str host = socket->useinfo.name.len ? socket->useinfo.name : socket->address_str;
-	str port = socket->useinfo.port_no ? socket->useinfo.port_no_str : socket->port_no_str;
-	snprintf(self, sizeof(self), "sip:%.*s:%.*s%s", STR_FMT(&host), STR_FMT(&port), transport);
+	snprintf(target, sizeof(target), is_ipv6 ? "sip:[%s]:%u%s" : "sip:%s:%u%s", place->host, place->port,
+		 transport);
+	str own = address_of(socket);
+	snprintf(self, sizeof(self), "sip:%.*s%s", STR_FMT(&own), transport);
 	snprintf(headers, sizeof(headers), "Contact: <%s>\r\nAccept: application/sdp\r\n", self);
 	str target_uri = str_of(target), self_uri = str_of(self), text = str_of(headers), hop_uri = str_of(hop);
 	str call_id, tag;
@@ -97,8 +107,8 @@ static int send_options(const struct place *place, void *ticket, uint32_t limit_
 		.state = DLG_NEW,
 		.send_sock = socket,
 	};
-	set_uac_req(&request, &method, &text, NULL, &dialog, ticket ? TMCB_LOCAL_COMPLETED : 0, ticket ? on_answer : NULL,
-		    ticket);
+	set_uac_req(&request, &method, &text, NULL, &dialog, ticket ? TMCB_LOCAL_COMPLETED : 0,
+		    ticket ? on_answer : NULL, ticket);
 	if (site_state.tm.t_uac_with_ids(&request, &index, &label) < 0)
 		return -EIO;
 	shorten_wait(index, label, limit_ms);
@@ -164,7 +174,7 @@ struct round {
 	uint64_t now_ms;
 	uint32_t index;
 	bool late, send_probe, send_keepalive; /* out */
-	uint32_t probe;			       /* out */
+	uint32_t probe;                        /* out */
 };
 
 static uint32_t probe_interval(const struct round *round, const struct target *target)
@@ -200,8 +210,8 @@ static void take_turn(struct target *target, void *context)
 		round->late = false;
 		return;
 	}
-	round->send_probe = round->settings->probe_interval_ms && !target->waiting &&
-			    round->now_ms >= target->next_probe_ms;
+	round->send_probe =
+		round->settings->probe_interval_ms && !target->waiting && round->now_ms >= target->next_probe_ms;
 	round->send_keepalive = round->settings->keepalive_interval_ms && target->has_address &&
 				round->now_ms >= target->next_keepalive_ms;
 	if (round->send_probe) {

@@ -7,14 +7,15 @@
 #include <core/pvar.h>
 #include <core/rpc.h>
 
-/** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty. */
+/** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty.
+ */
 int sender_identify(struct sip_msg *msg);
 
 /** The group that now gets a call of this service: sets out_group. 1, -1 none, -3 empty. */
 int choice_service(struct sip_msg *msg, str *service);
 /** Puts the candidates of a group in order. 1, -1 no such group, -2 no peer in service, -3 empty. */
 int choice_select(struct sip_msg *msg, str *group);
-/** Aims at the next candidate. 1, -1 none left. */
+/** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */
 int choice_retry(struct sip_msg *msg);

@@ -24,9 +24,9 @@ struct target {
 	struct ip_addr address;
 	struct health health;
 	char reason[TARGET_REASON_MAX]; /* of the last failure */
-	uint32_t failures;		/* since the start */
-	uint32_t probe;			/* number of the last probe: an answer to another one is ignored */
-	bool waiting;			/* for the answer to that probe */
+	uint32_t failures;              /* since the start */
+	uint32_t probe;                 /* number of the last probe: an answer to another one is ignored */
+	bool waiting;                   /* for the answer to that probe */
 	uint64_t deadline_ms, next_probe_ms, next_keepalive_ms, next_look_up_ms;
 };
 

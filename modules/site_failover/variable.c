@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** $site(...): what is known of the two ends of the current message. */
 #include <core/dprint.h>
+#include <core/pvapi.h>
 #include <core/pvar.h>
 
 #include "call_state.h"
@@ -64,7 +65,7 @@ static const char *service_text(uint16_t id)
 	return service ? service->name : NULL;
 }
 
-/* Each gives its text, or NULL: the variable is $null. The text lives as long as the static copy. */
+/* Each gives its text, or NULL: the variable is $null. The text lives until the next call. */
 
 static const char *side_of_sender(const char *field)
 {
@@ -162,5 +163,10 @@ int variable_get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
 	size_t i = (size_t)param->pvn.u.isname.name.n;
 	const char *text = variables[i].read(variables[i].field);
-	return text ? pv_get_strzval(msg, param, value, (char *)text) : pv_get_null(msg, param, value);
+	if (!text)
+		return pv_get_null(msg, param, value);
+	/* a buffer of its own: two of ours may stand in one expression */
+	char *copy = pv_get_buffer();
+	place_copy_text(copy, (size_t)pv_get_buffer_size(), span_of(text));
+	return pv_get_strzval(msg, param, value, copy);
 }

@@ -41,11 +41,11 @@ static struct {
 /* --- parameters --- */
 
 static const param_export_t parameters[] = {
-	{"store", PARAM_STRING, &params.store},
-	{"socket", PARAM_STRING, &params.socket},
-	{"worker", PARAM_STRING, &params.worker},
-	{"region", PARAM_STRING, &params.region},
-	{"region_size", PARAM_INT, &params.region_size},
+	{.name = "store", .type = PARAM_STRING, .param_pointer = &params.store},
+	{.name = "socket", .type = PARAM_STRING, .param_pointer = &params.socket},
+	{.name = "worker", .type = PARAM_STRING, .param_pointer = &params.worker},
+	{.name = "region", .type = PARAM_STRING, .param_pointer = &params.region},
+	{.name = "region_size", .type = PARAM_INT, .param_pointer = &params.region_size},
 	{},
 };
 
@@ -105,7 +105,8 @@ static void autoconversion_warn(void)
 	int *on = ctl ? find_param_export(ctl, "autoconversion", PARAM_INT, &type) : NULL;
 
 	if (on && *on)
-		LM_WARN("ctl's parameter autoconversion is on: a number sent without s: loses zeros and signs unseen\n");
+		LM_WARN("ctl's parameter autoconversion is on: a number sent without s: loses zeros and signs "
+			"unseen\n");
 }
 
 static int mod_init(void)

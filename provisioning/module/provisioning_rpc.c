@@ -16,7 +16,8 @@
 
 enum {
 	CALL_TIMEOUT_MS = 10000,
-	PAGE_MAX = 150, /* rows of a list: as many of the longest as fit kamcmd (128 KB) and a jsonrpcs datagram (64 KB) */
+	/* rows of a list: as many of the longest as fit kamcmd (128 KB) and a jsonrpcs datagram (64 KB) */
+	PAGE_MAX = 150,
 };
 
 static const char *worker_socket;
@@ -89,17 +90,16 @@ static void fault_of_errno(rpc_t *rpc, void *context, int error)
 	static const struct {
 		int error, code;
 		const char *reason;
-	} faults[] = {
-		{ETIMEDOUT, 504, "the worker did not answer in time: may still be applied"},
-		{ECONNRESET, 504, "the worker ended before it answered: may still be applied"},
-		{ENOENT, 503, "the worker is not running: nothing was changed"},
-		{ECONNREFUSED, 503, "the worker is not running: nothing was changed"},
-		{EAGAIN, 503, "the worker is busy: nothing was changed"},
-		{EACCES, 503, "the worker's socket is not open to Kamailio's user: nothing was changed"},
-		{ENAMETOOLONG, 503, "the path of the worker's socket is too long"},
-		{EINVAL, 400, "a line break in an argument"},
-		{ENOMEM, 503, "out of memory"},
-		{}};
+	} faults[] = {{ETIMEDOUT, 504, "the worker did not answer in time: may still be applied"},
+		      {ECONNRESET, 504, "the worker ended before it answered: may still be applied"},
+		      {ENOENT, 503, "the worker is not running: nothing was changed"},
+		      {ECONNREFUSED, 503, "the worker is not running: nothing was changed"},
+		      {EAGAIN, 503, "the worker is busy: nothing was changed"},
+		      {EACCES, 503, "the worker's socket is not open to Kamailio's user: nothing was changed"},
+		      {ENAMETOOLONG, 503, "the path of the worker's socket is too long"},
+		      {EINVAL, 400, "a line break in an argument"},
+		      {ENOMEM, 503, "out of memory"},
+		      {}};
 	size_t i = 0;
 
 	while (faults[i].reason && faults[i].error != error)
@@ -141,8 +141,10 @@ static int struct_put(rpc_t *rpc, void *handle, const char *name, struct json_ob
 		if (rpc->struct_add(handle, "{", key, &inner) < 0)
 			return -1;
 		json_object_object_foreach(value, member, content)
+		{
 			if (struct_put(rpc, inner, member, content) < 0)
 				return -1;
+		}
 		return 0;
 	case json_type_array:
 		return rpc->struct_add(handle, "[", key, &inner) < 0 ? -1 : array_put(rpc, inner, value);
@@ -169,8 +171,10 @@ static int element_put(rpc_t *rpc, void *array, struct json_object *value)
 	if (rpc->array_add(array, "{", &inner) < 0)
 		return -1;
 	json_object_object_foreach(value, member, content)
+	{
 		if (struct_put(rpc, inner, member, content) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -189,11 +193,14 @@ static void result_send(rpc_t *rpc, void *context, struct json_object *result)
 	if (json_object_get_type(result) != json_type_object || rpc->add(context, "{", &handle) < 0)
 		return;
 	json_object_object_foreach(result, member, content)
+	{
 		if (struct_put(rpc, handle, member, content) < 0) {
 			rpc->fault(context, 500,
-				   "%s: too large for this door; ask for fewer rows or use the command trunkgate", member);
+				   "%s: too large for this door; ask for fewer rows or use the command trunkgate",
+				   member);
 			return;
 		}
+	}
 }
 
 static const char *json_text(struct json_object *object, const char *name)
@@ -224,7 +231,9 @@ void provisioning_rpc(rpc_t *rpc, void *context, const char *operation, const ch
 	char *response = NULL;
 
 	if (provisioning_in_sip_worker()) {
-		rpc->fault(context, 503, "this process carries calls and must not wait: use kamcmd, jsonrpcs by socket, or trunkgate");
+		rpc->fault(
+			context, 503,
+			"this process carries calls and must not wait: use kamcmd, jsonrpcs by socket, or trunkgate");
 		return;
 	}
 	int rc = call_via(operation, arguments, count, &response);
@@ -258,12 +267,14 @@ static void operation_run(rpc_t *rpc, void *context, const struct operation *ope
 		provisioning_rpc(rpc, context, operation->name, arguments, count);
 }
 
+/* clang-format off */
 #define SLOTS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
 	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
-#define SLOT_FUNCTION(number)                                                  \
-	static void slot_##number(rpc_t *rpc, void *context)                   \
-	{                                                                      \
-		operation_run(rpc, context, &operations[number]);              \
+/* clang-format on */
+#define SLOT_FUNCTION(number)                                                                                          \
+	static void slot_##number(rpc_t *rpc, void *context)                                                           \
+	{                                                                                                              \
+		operation_run(rpc, context, &operations[number]);                                                      \
 	}
 #define SLOT_ENTRY(number) slot_##number,
 SLOTS(SLOT_FUNCTION)
@@ -291,8 +302,8 @@ int provisioning_rpc_init(const char *socket)
 		operation_usage(&operations[i], table.usages[i], sizeof(table.usages[i]));
 		table.documents[i][0] = operations[i].help;
 		table.documents[i][1] = table.usages[i];
-		table.exports[i] = (rpc_export_t){
-			.name = table.names[i], .function = slots[i], .doc_str = table.documents[i]};
+		table.exports[i] =
+			(rpc_export_t){.name = table.names[i], .function = slots[i], .doc_str = table.documents[i]};
 	}
 	return rpc_register_array(table.exports) != 0 ? -1 : 0;
 }

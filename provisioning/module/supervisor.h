@@ -5,7 +5,7 @@
 
 struct supervisor {
 	const char *worker, *store, *socket, *region; /**< region: name of this node's region */
-	int region_fd;				      /**< the shared memory; kept open across exec */
+	int region_fd;                                /**< the shared memory; kept open across exec */
 };
 
 /** Never returns; ends with the process that started it or on SIGTERM, and takes the worker with it. */

@@ -141,6 +141,21 @@ class Daemon:
             self.process.poll()
         self.process.wait()
 
+    def freeze(self):
+        """Stops the process where it is; it keeps its sockets and answers nothing until thaw()."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(self._frozen, 5, f"{self.name} is stopped")
+
+    def _frozen(self):
+        states = []
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/stat", "rb") as file:
+                states.append(file.read().rsplit(b")", 1)[1].split()[0])
+        return set(states) == {b"T"}
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self, timeout=10.0):
         if self.process is None:
             return

@@ -10,6 +10,7 @@
 
 import itertools
 import re
+import select
 import socket
 import ssl
 import threading
@@ -148,6 +149,7 @@ class Endpoint:
         self._changed = threading.Condition()
         self._sock = None
         self._connections = {}
+        self._stream_lock = threading.Lock()
         self._threads = []
         self._closing = False
 
@@ -222,16 +224,14 @@ class Endpoint:
                 if self._closing:
                     return
                 continue
+            connection.setblocking(False)
             self._connections[source[:2]] = connection
             self._run(self._read_stream, connection, source[:2])
 
     def _read_stream(self, connection, source):
         buffer = b""
         while not self._closing:
-            try:
-                data = connection.recv(65535)
-            except OSError:
-                data = b""
+            data = self._receive(connection)
             if not data:
                 self._connections.pop(source, None)
                 return
@@ -244,6 +244,21 @@ class Endpoint:
                     break
                 self._arrived(head + b"\r\n\r\n" + rest[:length], source, connection)
                 buffer = rest[length:].lstrip(b"\r\n")
+
+    def _receive(self, connection):
+        """Waits outside the lock, so that another thread can send: OpenSSL takes one thread a connection."""
+        while not self._closing:
+            try:
+                with self._stream_lock:
+                    return connection.recv(65535)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                try:
+                    select.select([connection], [], [], 0.2)
+                except (OSError, ValueError):
+                    return b""
+            except OSError:
+                return b""
+        return b""
 
     def _arrived(self, data, source, connection):
         if not data.strip(b"\r\n\0 "):
@@ -318,13 +333,19 @@ class Endpoint:
             self._sock.sendto(data, destination)
             return
         connection = connection or self._connections.get(destination) or self._connect(destination)
-        connection.sendall(data)
+        while data:
+            try:
+                with self._stream_lock:
+                    data = data[connection.send(data):]
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
+                select.select([], [connection], [], 1)
 
     def _connect(self, destination):
         connection = socket.create_connection(destination, 5, source_address=(self.host, 0))
         connection.settimeout(None)
         if self.transport == "tls":
             connection = self.tls_client.wrap_socket(connection)
+        connection.setblocking(False)
         self._connections[destination] = connection
         self._run(self._read_stream, connection, destination)
         return connection

@@ -61,6 +61,12 @@ class Sipp(Daemon):
         wait_until(lambda: self.process.poll() is not None, timeout, f"{self.name} ends")
         return self.process.returncode
 
+    def finish(self, timeout=60):
+        """Ends a caller without breaking off a call: no new ones, then wait()."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+        return self.wait(timeout)
+
     def counts(self):
         """{"SuccessfulCall": n, "FailedCall": n, ...}: the last row of sipp's statistics, cumulated."""
         with open(self.statistics) as file:

@@ -125,6 +125,7 @@ class Gateway(Case):
     """Two operator sites and one service peer; each test changes what it needs."""
 
     settings = {}
+    addresses = {"west": "127.0.3.1", "east": "127.0.3.2"}
     hosts = {}
     transports = {}
     closed = ()
@@ -136,8 +137,8 @@ class Gateway(Case):
         cls.port, cls.other = free_port(), free_port()
         cls.proxy = ("127.0.0.1", cls.port)
         udp = {name: cls.transports.get(name, "UDP").lower() for name in ("operator", "teams")}
-        cls.west = cls.start_for_all(Endpoint("127.0.3.1", user="west", transport=udp["operator"]))
-        cls.east = cls.start_for_all(Endpoint("127.0.3.2", user="east", transport=udp["operator"]))
+        cls.west = cls.start_for_all(Endpoint(cls.addresses["west"], user="west", transport=udp["operator"]))
+        cls.east = cls.start_for_all(Endpoint(cls.addresses["east"], user="east", transport=udp["operator"]))
         cls.teams = cls.start_for_all(Endpoint("127.0.4.1", user="teams", transport=udp["teams"]))
         cls.kamailio = cls.start_for_all(Kamailio(cls.folder, cls.config()))
         if cls.worker:
@@ -599,6 +600,24 @@ class TestCancel(Gateway):
         self.assertEqual(self.finals_of(call), [487])
 
 
+class TestWithinDialog(Gateway):
+    def test_late_200_of_a_new_offer_is_the_callers_and_ends_nothing(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(200)
+        call.final()
+        call.ack()
+        served.acked()
+        offer = call.dialog_request("INVITE", headers=[("Contact", self.teams.contact)])
+        again = self.west.wait(lambda m: m.is_request and m.method == "INVITE" and m.tag("To"))
+        for status in (486, 200):
+            self.west.reply(again, status, headers=[("Contact", self.west.contact)])
+            self.teams.wait(lambda m: m.status == status and m.cseq == offer.cseq and m.method == "INVITE")
+        self.assertEqual(self.west.requests("BYE", call.call_id), [])
+        call.dialog_request("BYE")
+        served.ended()
+
+
 class TestTransactionGone(Gateway):
     """tm keeps a finished transaction for one second here; the branch is known longer."""
 
@@ -820,6 +839,49 @@ class TestLocalSocket(Gateway):
         self.assertEqual(ended.source, ("127.0.0.1", self.other))
         self.assertEqual(acknowledged.routes("Route"), [])
         self.talk(call, second)
+
+
+class TestIpv6(Gateway):
+    """The sites are reached over IPv6, the service over IPv4: two Record-Routes of ours."""
+
+    addresses = {"west": "::1", "east": "::1"}
+
+    @classmethod
+    def config(cls):
+        return super().config().replace("children=2", f"listen=udp:[::1]:{cls.port}\nchildren=2", 1)
+
+    @classmethod
+    def document(cls):
+        document = super().document()
+        for peer in document["peerGroups"][0]["peers"]:
+            peer["allowedSignalingSourceAddressPrefixes"] = ["::1"]
+        return document
+
+    def test_call_crosses_and_later_requests_find_their_way(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.assertEqual(len(served.invite.routes()), 2)
+        served.reply(200)
+        call.final()
+        call.ack()
+        served.acked()
+        served.dialog_request("INFO", ("::1", self.port))
+        self.teams.reply(self.teams.request("INFO"), 200)
+        self.west.response(200, "INFO")
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_late_answer_is_ended_without_our_own_routes(self):
+        call, first, second = self.abandoned()
+        first.reply(200)
+        acknowledged, ended = self.ended_by_us(first, 408)
+        self.assertEqual(acknowledged.routes("Route") + ended.routes("Route"), [])
+        self.talk(call, second)
+
+    def test_probe_is_well_formed(self):
+        wait_until(lambda: self.west.options, 5)
+        self.assertEqual(self.west.options[0].uri, f"sip:[::1]:{self.west.port};transport=udp")
+        self.assertIn(f"<sip:[::1]:{self.port}", self.west.options[0].get("Contact"))
 
 
 class TestRpc(Gateway):

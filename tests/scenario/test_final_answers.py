@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every final answer that the routes choose themselves, and those of peers that they pass on."""
 
-import signal
 import socket
 import time
 
@@ -254,13 +253,13 @@ class TestMedia(AnswerCase):
         wait_until(placed, 10, "calls get through", interval=0.2)
 
     def test_silent_media_relay_gets_503_in_time(self):
-        self.gateway.rtpengine.process.send_signal(signal.SIGSTOP)
+        self.gateway.rtpengine.freeze()
         try:
             began = time.monotonic()
             self.refused(self.invite(), 503)
             self.assertLess(time.monotonic() - began, 0.5)
         finally:
-            self.gateway.rtpengine.process.send_signal(signal.SIGCONT)
+            self.gateway.rtpengine.thaw()
             self.recovered()
 
     def test_ended_calls_leave_no_media_in_rtpengine(self):

@@ -44,7 +44,8 @@ class WrongCase(Case):
                 return answer["code"], f"{error['field']}: {error['reason']}"
             except (ValueError, KeyError):
                 continue
-        return None, out + err
+        # A file that the command line itself could not read was never sent: misuse, status 2.
+        return (400 if status == 2 and err.startswith("trunkgate: file: ") else None), out + err
 
     def by_rpc(self, words):
         status, text = self.gateway.kamailio.rpc(*words)
@@ -125,10 +126,11 @@ class TestWrongTopology(WrongCase):
         self.assertEqual(self.state(), before)
 
     def test_file_that_is_missing_a_folder_or_unreadable_is_refused(self):
-        for path, reason in ((self.folder / "missing.json", "No such file"), (self.folder, "directory")):
-            with self.subTest(path=path):
+        for path, reason, workers in ((self.folder / "missing.json", "No such file", "No such file"),
+                                      (self.folder, "directory", "not a regular file")):
+            with self.subTest(path=str(path)):
                 self.expect(self.by_cli(["topology_load", path]), 400, "file", reason)
-                self.expect(self.by_rpc(["provisioning.topology_load", f"s:{path}"]), 400, "file", reason)
+                self.expect(self.by_rpc(["provisioning.topology_load", f"s:{path}"]), 400, "file", workers, "user")
 
     @unittest.skipUnless(os.getuid() == 0, "only root can become another user")
     def test_unreadable_file_is_refused_by_the_callers_rights(self):

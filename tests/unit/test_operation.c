@@ -308,6 +308,8 @@ static void test_acknowledged_is_published(void **state)
 	struct attribute_set set;
 	char id[REGION_STORE_ID_SIZE];
 
+	DONE(ASK(provision, "account_set", "acme"));
+	assert_int_equal(region_revision(region, id), 1);
 	some_numbers(provision);
 	assert_int_equal(number_table_find(region, 15551230001, &set), 0);
 	assert_string_equal(set.account, "acme");
@@ -357,6 +359,38 @@ static void test_rebuild_over_earlier_memory(void **state)
 	DONE(ASK(provision, "number_set", "+4420", "acme", SERVICE));
 	assert_int_equal(number_table_find(next.region, 4420, &set), 0);
 	publisher_finish(&next);
+}
+
+static void store_fill(struct provision *provision, const char *sql)
+{
+	sqlite3 *other;
+
+	assert_int_equal(sqlite3_open(provision->path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+}
+
+/* Committed is told apart from refused, and comes into force as soon as there is room. */
+static void test_full_region_is_told_and_survived(void **state)
+{
+	struct provision *provision = *state;
+	struct region *region = provision->publisher.region;
+	struct attribute_set set;
+
+	some_numbers(provision);
+	store_fill(provision,
+		   "WITH RECURSIVE n(i) AS (SELECT 20000000 UNION ALL SELECT i + 1 FROM n WHERE i < 20600000)"
+		   " INSERT INTO number SELECT i, 1 FROM n");
+	provision->publisher.stale = true;
+	provision_refused(ASK(provision, "number_set", "+4420", "acme", SERVICE), 503, "region",
+			  "stored as revision 3, but calls do not see it yet: the shared region is full");
+	assert_int_equal(number_table_find(region, 15551230001, &set), 0);
+	assert_int_equal(number_table_find(region, 4420, &set), -ENOENT);
+	DONE(ASK(provision, "number_get", "+4420"));
+	store_fill(provision, "DELETE FROM number WHERE e164 BETWEEN 20000000 AND 20600000");
+	DONE(ASK(provision, "number_set", "+4421", "acme", SERVICE));
+	assert_int_equal(number_table_find(region, 4420, &set), 0);
+	assert_int_equal(number_table_find(region, 4421, &set), 0);
 }
 
 /* Refused by the store: 503 with its reason, nothing half done, and the next change works. */
@@ -452,6 +486,7 @@ int main(void)
 					   OPERATION_TEST(test_acknowledged_is_published),
 					   OPERATION_TEST(test_table_grows_past_its_first_size),
 					   OPERATION_TEST(test_rebuild_over_earlier_memory),
+					   OPERATION_TEST(test_full_region_is_told_and_survived),
 					   OPERATION_TEST(test_full_disk_is_told_and_survived),
 					   OPERATION_TEST(test_read_only_store_is_told_and_survived),
 					   OPERATION_TEST(test_locked_store_is_told_and_survived),
