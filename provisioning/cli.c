@@ -161,7 +161,7 @@ static void fields_print(struct json_object *result)
 static void next_print(const struct options *options, struct json_object *next)
 {
 	const char *const *words = options->words;
-	bool numbers = strcmp(words[0], "number_list") == 0;
+	bool numbers = strcmp(words[0], "number_list") == 0 || strcmp(words[0], "range_list") == 0;
 	size_t limit = numbers ? 2 : 1;
 
 	fprintf(stderr, "more: trunkgate %s ", words[0]);

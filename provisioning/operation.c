@@ -2,6 +2,7 @@
 /** The operation table and the one check of arguments. */
 #include "operation.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,6 +42,24 @@ static const char *limit_fault(struct span text)
 		value = value * 10 + (unsigned)(text.ptr[i] - '0');
 	}
 	return value >= 1 && value <= OPERATION_LIST_MAX ? NULL : "must be a whole number from 1 to 500";
+}
+
+static int range_parse(struct span text, uint64_t *first, uint64_t *last)
+{
+	const char *dash = text.len ? memchr(text.ptr, '-', text.len) : NULL;
+
+	if (!dash)
+		return -EINVAL;
+	struct span low = {text.ptr, (size_t)(dash - text.ptr)}, high = {dash + 1, text.len - low.len - 1};
+	int rc = number_parse(low, first);
+	return rc ? rc : number_parse(high, last);
+}
+
+static const char *range_fault(struct span text)
+{
+	uint64_t first, last;
+
+	return range_parse(text, &first, &last) ? "must be two numbers: +<first>-+<last>" : NULL;
 }
 
 static const char *file_fault(struct span text)
@@ -84,6 +103,7 @@ static const struct argument_kind
 			.rule = "a service of the gateway",
 			.fault = service_fault,
 			.choice = service_choice},
+	range_kind = {.name = "range", .rule = "+<first>-+<last>", .fault = range_fault},
 	header_kind = {.name = "header", .rule = "1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
 	limit_kind = {.name = "limit", .rule = "1-500 rows; 100 if absent", .fault = limit_fault},
 	file_kind = {.name = "file", .rule = "a JSON file of at most 30 MB", .fault = file_fault},
@@ -103,7 +123,7 @@ const struct operation operations[] = {
 	 .help = "show an account",
 	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}}},
 	{.name = "account_delete",
-	 .help = "delete an account that has no numbers",
+	 .help = "delete an account that has no numbers and ranges",
 	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}},
 	 .flags = OPERATION_WRITES},
 	{.name = "account_list",
@@ -128,6 +148,24 @@ const struct operation operations[] = {
 	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
 		       {.name = "limit", .kind = &limit_kind},
 		       {.name = "after", .kind = &number_kind}}},
+	{.name = "range_set",
+	 .help = "add or change a range of numbers",
+	 .arguments = {{.name = "first", .kind = &number_kind, .required = true},
+		       {.name = "last", .kind = &number_kind, .required = true},
+		       {.name = "account", .kind = &account_kind, .required = true},
+		       {.name = "service", .kind = &service_kind, .required = true},
+		       {.name = "header", .kind = &header_kind}},
+	 .flags = OPERATION_WRITES},
+	{.name = "range_delete",
+	 .help = "delete a range, not the ranges in it",
+	 .arguments = {{.name = "first", .kind = &number_kind, .required = true},
+		       {.name = "last", .kind = &number_kind, .required = true}},
+	 .flags = OPERATION_WRITES},
+	{.name = "range_list",
+	 .help = "list ranges in order, of one account or all",
+	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
+		       {.name = "limit", .kind = &limit_kind},
+		       {.name = "after", .kind = &range_kind}}},
 	{.name = "topology_load",
 	 .help = "put a topology document in force, whole or not at all",
 	 .arguments = {{.name = "file", .kind = &file_kind, .required = true},
@@ -190,6 +228,11 @@ void operation_usage(const struct operation *operation, char *text, size_t size)
 	for (const struct argument *argument = operation->arguments; argument->name && used < size; argument++)
 		used += (size_t)snprintf(text + used, size - used, argument->required ? " <%s>" : " [<%s>]",
 					 argument->name);
+}
+
+int operation_range(const char *text, uint64_t *first, uint64_t *last)
+{
+	return range_parse(span_of(text), first, last);
 }
 
 unsigned operation_limit(const char *argument)

@@ -14,7 +14,7 @@
 #include "span.h"
 
 enum {
-	OPERATION_ARGUMENTS_MAX = 4,
+	OPERATION_ARGUMENTS_MAX = 5,
 	OPERATION_LIST_DEFAULT = 100, /**< rows of a list page */
 	OPERATION_LIST_MAX = 500,
 	OPERATION_FILE_MAX = 30 << 20, /**< bytes of a document, so that it fits a request line */
@@ -61,6 +61,9 @@ int operation_check(const struct operation *operation, const char *const *argume
 
 /** Writes "number_set <number> <account> <service> [<header>]". */
 void operation_usage(const struct operation *operation, char *text, size_t size);
+
+/** The two numbers of a checked "+<first>-+<last>". Returns 0, or -EINVAL for other text. */
+int operation_range(const char *text, uint64_t *first, uint64_t *last);
 
 /** A checked limit argument as a number; NULL gives the default. */
 unsigned operation_limit(const char *argument);

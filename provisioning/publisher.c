@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "range.h"
 #include "topology_store.h"
 
 void publisher_change_finish(struct publisher_change *change)
@@ -43,18 +44,17 @@ static int numbers_put(struct store *store, struct number_table *table)
 	return rc;
 }
 
-static int numbers_rebuild(struct publisher *publisher, struct store *store)
+static int numbers_build(struct publisher *publisher, struct store *store, int64_t count)
 {
 	struct number_table *table = NULL;
-	int64_t count = 0;
-	int rc = store_integer(store, &count, "SELECT count(*) FROM number", "");
+	int rc = number_table_new(publisher->region, (uint64_t)count, &table);
 
-	if (rc == 0)
-		rc = number_table_new(publisher->region, (uint64_t)count, &table);
 	if (rc == 0)
 		rc = sets_add(store, table);
 	if (rc == 0)
 		rc = numbers_put(store, table);
+	if (rc == 0)
+		rc = ranges_publish(store, table);
 	if (rc) {
 		number_table_free(table);
 		return rc;
@@ -63,6 +63,18 @@ static int numbers_rebuild(struct publisher *publisher, struct store *store)
 	number_table_free(publisher->table);
 	publisher->table = table;
 	return 0;
+}
+
+/* Rows that another program wrote are not in the kept count. */
+static int numbers_rebuild(struct publisher *publisher, struct store *store)
+{
+	int64_t count = 0;
+	int rc = numbers_build(publisher, store, store->number_count);
+
+	if (rc != -ENOSPC)
+		return rc;
+	rc = store_integer(store, &count, "SELECT count(*) FROM number", "");
+	return rc ? rc : count > store->number_count ? numbers_build(publisher, store, count) : -ENOSPC;
 }
 
 int publisher_rebuild(struct publisher *publisher, struct store *store)
@@ -97,6 +109,8 @@ static int change_apply(struct publisher *publisher, struct store *store, const 
 		for (size_t i = 0; i < change->dropped_count; i++)
 			number_table_drop_set(publisher->table, change->dropped[i]);
 		return 0;
+	case CHANGE_RANGES:
+		return ranges_publish(store, publisher->table);
 	case CHANGE_TOPOLOGY:
 		return topology_store_publish(store, publisher->region, publisher->region_name);
 	default:
@@ -109,7 +123,7 @@ int publisher_apply(struct publisher *publisher, struct store *store, const stru
 	if (publisher->stale || !publisher->table)
 		return publisher_rebuild(publisher, store);
 	int rc = change_apply(publisher, store, change);
-	if (rc == -ENOSPC && change->kind == CHANGE_NUMBER_SET)
+	if (rc == -ENOSPC && (change->kind == CHANGE_NUMBER_SET || change->kind == CHANGE_RANGES))
 		return publisher_rebuild(publisher, store);
 	publisher->stale = rc != 0;
 	if (rc == 0)

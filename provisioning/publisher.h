@@ -8,7 +8,14 @@
 
 /** What one operation changed. Texts live as long as the operation. */
 struct publisher_change {
-	enum { CHANGE_NONE, CHANGE_NUMBER_SET, CHANGE_NUMBER_DELETE, CHANGE_SETS_DROPPED, CHANGE_TOPOLOGY } kind;
+	enum {
+		CHANGE_NONE,
+		CHANGE_NUMBER_SET,
+		CHANGE_NUMBER_DELETE,
+		CHANGE_SETS_DROPPED,
+		CHANGE_RANGES,
+		CHANGE_TOPOLOGY
+	} kind;
 	uint64_t e164;
 	uint32_t set;
 	uint16_t service;

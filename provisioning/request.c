@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "field.h"
+#include "number.h"
+#include "set_store.h"
 #include "topology_document.h"
 
 enum { VIA_MAX = 32 };
@@ -226,11 +228,49 @@ static int file_read(struct call *call, char **text)
 	return 0;
 }
 
+/* --- for the handlers --- */
+
+uint64_t request_number(const char *text)
+{
+	uint64_t e164 = 0;
+
+	number_parse(span_of(text), &e164);
+	return e164;
+}
+
+int request_account(struct call *call, const char *name, int64_t *account)
+{
+	int rc = set_store_account(call->store, name, account);
+
+	return rc == -ENOENT ? fault_set(&call->fault, FAULT_NOT_FOUND, "account", "there is no account %s", name) : rc;
+}
+
+/* That there is one row more is all that "next" needs to know. */
+int request_page(struct call *call, sqlite3_stmt *statement, unsigned limit,
+		 struct json_object *(*next)(struct json_object *item),
+		 struct json_object *(*item)(sqlite3_stmt *statement))
+{
+	struct json_object *items = json_object_new_array();
+	int rc;
+
+	json_object_object_add(call->result, "items", items);
+	while ((rc = store_step(call->store, &statement)) > 0) {
+		size_t count = json_object_array_length(items);
+		if (count == limit) {
+			json_object_object_add(call->result, "next", next(json_object_array_get_idx(items, count - 1)));
+			sqlite3_finalize(statement);
+			return 0;
+		}
+		json_object_array_add(items, item(statement));
+	}
+	return rc;
+}
+
 /* --- running --- */
 
 static int handler_run(struct call *call)
 {
-	const struct call_handler *const tables[] = {number_handlers, topology_handlers};
+	const struct call_handler *const tables[] = {number_handlers, range_handlers, topology_handlers};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (const struct call_handler *handler = tables[i]; handler->name; handler++)

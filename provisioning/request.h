@@ -40,7 +40,21 @@ struct call_handler {
 	const char *name;
 	int (*run)(struct call *call); /**< 0, or -errno with the fault or store->error set */
 };
-extern const struct call_handler number_handlers[], topology_handlers[];
+extern const struct call_handler number_handlers[], range_handlers[], topology_handlers[];
+
+/** A checked argument as a number. */
+uint64_t request_number(const char *text);
+
+/** The store's integer for an account. Returns 0, the fault that there is none, or another -errno. */
+int request_account(struct call *call, const char *name, int64_t *account);
+
+/**
+ * Fills in a page of @p limit items from a statement that gives one row more; "next" is what @p next makes of the last
+ * item. The statement is finalised.
+ */
+int request_page(struct call *call, sqlite3_stmt *statement, unsigned limit,
+		 struct json_object *(*next)(struct json_object *item),
+		 struct json_object *(*item)(sqlite3_stmt *statement));
 
 /** Answers one request line of @p user. The answer is malloc'd, without newline; NULL only for want of memory. */
 char *request_answer(struct provisioner *provisioner, const char *line, size_t length, const char *user);

@@ -17,7 +17,7 @@
 #include "region.h"
 #include "topology.h"
 
-enum { STORE_SCHEMA_VERSION = 1, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
+enum { STORE_SCHEMA_VERSION = 2, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
 
 struct store {
 	sqlite3 *db;
@@ -28,6 +28,7 @@ struct store {
 	char id[REGION_STORE_ID_SIZE];
 	uint64_t revision;
 	uint64_t digest[2]; /**< little-endian halves */
+	int64_t number_count;
 	bool replica;
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */

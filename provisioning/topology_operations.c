@@ -104,7 +104,7 @@ static int counts_add(struct call *call)
 	static const struct {
 		const char *key, *sql;
 	} counts[] = {{"accounts", "SELECT count(*) FROM account"},
-		      {"numbers", "SELECT count(*) FROM number"},
+		      {"ranges", "SELECT count(*) FROM number_range"},
 		      {"services", "SELECT count(*) FROM service"},
 		      {"peerGroups", "SELECT count(*) FROM peer_group"},
 		      {"peers", "SELECT count(*) FROM peer"},
@@ -153,6 +153,7 @@ static int status(struct call *call)
 	text_add(call, "storeId", call->store->id);
 	integer_add(call, "revision", (int64_t)call->store->revision);
 	text_add(call, "digest", digest);
+	integer_add(call, "numbers", call->store->number_count);
 	text_add(call, "role", call->store->replica ? "replica" : "primary");
 	text_add(call, "region", call->provisioner->region_name);
 	int rc = mode_add(call);
