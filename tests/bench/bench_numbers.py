@@ -27,6 +27,7 @@ def arguments_parse():
     parser.add_argument("--stock", type=int, default=STOCK_COUNT, help="at most this many in htable and mtree (1000000)")
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=20, help="of calls and changes in each state (20)")
+    parser.add_argument("--rounds", type=int, default=3, help="of these states, one after the other (3)")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of lookups,store,live")
     arguments = parser.parse_args()
     if arguments.huge:
@@ -48,7 +49,7 @@ def measure(arguments, report, folder, count, last):
             if "store" in arguments.parts:
                 store.measure(report, filled)
             if "live" in arguments.parts and last:
-                live.measure(report, filled, arguments.seconds)
+                live.measure(report, filled, arguments.seconds, arguments.rounds)
 
 
 def main():
@@ -68,7 +69,7 @@ def main():
         folder.remove()
     report.verdicts()
     if arguments.docs:
-        growth.write(rows)
+        growth.write(rows, arguments.stock)
 
 
 if __name__ == "__main__":
