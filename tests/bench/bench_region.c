@@ -3,7 +3,7 @@
  * Fills a memfd as trunkgate-worker does, and says what that cost. Kamailio then maps the same memfd.
  *
  * usage: bench_region shared|unique|ranges PATH COUNT RANGES   a number table; shared is built twice (rebuild)
- *        bench_region chain PATH BYTES                         cache lines, each naming the next: a random cycle
+ *        bench_region lines PATH BYTES                         cache lines that are not zero
  *        bench_region wait PATH COUNT                          until a worker published COUNT numbers; prints the
  * moment
  */
@@ -20,7 +20,7 @@
 #include "number_table.h"
 #include "series.h"
 
-enum { LINE_BYTES = 64, BLOCK_BYTES = 512 };
+enum { BLOCK_BYTES = 512 };
 
 struct filling {
 	struct region *region;
@@ -137,24 +137,13 @@ static int table_fill(const char *layout, int fd, uint64_t count, uint64_t range
 	return rc ? fail(layout, -rc) : EXIT_SUCCESS;
 }
 
-/* Sattolo's shuffle: one cycle through all lines. */
-static int chain_fill(int fd, size_t bytes)
+static int lines_fill(int fd, size_t bytes)
 {
-	size_t lines = bytes / LINE_BYTES;
-	uint64_t state = 1;
-	uint64_t *memory = lines ? map(fd, lines * LINE_BYTES) : NULL;
-	const size_t words = LINE_BYTES / sizeof(*memory);
+	char *memory = bytes ? map(fd, bytes) : NULL;
 
 	if (!memory)
-		return fail("chain", errno);
-	for (size_t i = 0; i < lines; i++)
-		memory[i * words] = i;
-	for (size_t i = lines - 1; i > 0; i--) {
-		size_t other = series_random(&state) % i;
-		uint64_t next = memory[i * words];
-		memory[i * words] = memory[other * words];
-		memory[other * words] = next;
-	}
+		return fail("lines", errno);
+	memset(memory, 1, bytes);
 	return EXIT_SUCCESS;
 }
 
@@ -177,12 +166,12 @@ int main(int argc, char **argv)
 
 	if (argc >= 4 && fd < 0)
 		return fail(argv[2], errno);
-	if (argc == 4 && strcmp(argv[1], "chain") == 0)
-		return chain_fill(fd, count);
+	if (argc == 4 && strcmp(argv[1], "lines") == 0)
+		return lines_fill(fd, count);
 	if (argc == 4 && strcmp(argv[1], "wait") == 0)
 		return table_wait(fd, count);
 	if (argc == 5)
 		return table_fill(argv[1], fd, count, strtoull(argv[4], NULL, 10));
-	fputs("usage: bench_region LAYOUT PATH COUNT RANGES | chain PATH BYTES | wait PATH COUNT\n", stderr);
+	fputs("usage: bench_region LAYOUT PATH COUNT RANGES | lines PATH BYTES | wait PATH COUNT\n", stderr);
 	return 2;
 }

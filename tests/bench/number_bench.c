@@ -7,7 +7,8 @@
  *   modparam("number_bench", "shared", "/proc/1/fd/5")   # memfds that bench_region filled
  *
  * RPC number_bench.run <kind,kind,...> <rounds> <workers>: nanoseconds per look-up, `kind median low high found`.
- * In each round every kind has one batch, so whatever disturbs the machine disturbs all alike. Each look-up begins when
+ * In each round every kind has one batch, so whatever disturbs the machine disturbs all alike; dram has one before each
+ * batch of the shared table, so that both are as often in a cache. Each look-up begins when
  * the one before has ended, as the one look-up of a call does; otherwise the processor would overlap them. Before each
  * batch the nearer caches are filled with something else. Processor time: being preempted does not count.
  */
@@ -50,7 +51,7 @@ enum {
 	TEXT_LENGTH = 12,       /* "+49" and nine digits */
 };
 
-enum layout { SHARED, UNIQUE, RANGES, CHAIN, LAYOUTS };
+enum layout { SHARED, UNIQUE, RANGES, LINES, LAYOUTS };
 
 static struct {
 	int count, range_count, stock_count;
@@ -64,7 +65,7 @@ static const param_export_t parameters[] = {
 	{"shared", PARAM_STRING, &params.path[SHARED]},
 	{"unique", PARAM_STRING, &params.path[UNIQUE]},
 	{"ranges", PARAM_STRING, &params.path[RANGES]},
-	{"chain", PARAM_STRING, &params.path[CHAIN]},
+	{"lines", PARAM_STRING, &params.path[LINES]},
 	{},
 };
 
@@ -75,8 +76,8 @@ struct key {
 
 static struct {
 	const struct region *region[LAYOUTS];
-	const uint64_t *chain;
-	uint64_t lines, place; /* of the chain; where this process stands in it */
+	const uint64_t *line;
+	uint64_t line_count;
 	htable_api_t htable;
 	mtree_api_t mtree;
 	uint64_t random;
@@ -126,16 +127,16 @@ static uint64_t text_lookups(enum layout layout, size_t count)
 	return found;
 }
 
-static uint64_t chain_lookups(enum layout layout, size_t count)
+/* The least that a look-up can cost: one word of one line. */
+static uint64_t line_reads(enum layout layout, size_t count)
 {
-	uint64_t at = state.place;
+	uint64_t found = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		at = state.chain[at * LINE_WORDS];
+		found += state.line[state.keys[i].e164 * LINE_WORDS] != 0;
 		look_up_ends();
 	}
-	state.place = at;
-	return count;
+	return found;
 }
 
 static uint64_t htable_lookups(enum layout layout, size_t count)
@@ -174,6 +175,11 @@ static uint64_t random_below(uint64_t limit)
 	return series_random(&state.random) % limit;
 }
 
+static uint64_t key_line(void)
+{
+	return random_below(state.line_count);
+}
+
 static uint64_t key_hit(void)
 {
 	return series_number(random_below((uint64_t)params.count));
@@ -205,10 +211,10 @@ static const struct kind {
 	const char *name;
 	uint64_t (*lookups)(enum layout layout, size_t count);
 	enum layout layout;
-	uint64_t (*key)(void); /* NULL: no keys */
+	uint64_t (*key)(void);
 	enum stock stock;
 } kinds[] = {
-	{"dram", chain_lookups, CHAIN, NULL},
+	{"dram", line_reads, LINES, key_line},
 	{"hit", region_lookups, SHARED, key_hit},
 	{"miss", region_lookups, SHARED, key_miss},
 	{"hit_text", text_lookups, SHARED, key_hit},
@@ -220,20 +226,20 @@ static const struct kind {
 	{"mtree_hit", mtree_lookups, LAYOUTS, key_stock_hit, STOCK_MTREE},
 	{"mtree_miss", mtree_lookups, LAYOUTS, key_miss, STOCK_MTREE},
 };
-enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
+enum { KINDS = sizeof(kinds) / sizeof(*kinds), DRAM = 0, DRAM_SHARE = 3 };
 
 static bool kind_ready(const struct kind *kind)
 {
 	if (kind->stock)
 		return params.stock_count > 0 &&
 		       (kind->stock == STOCK_HTABLE ? (void *)state.htable.get_clone : (void *)state.mtree.mt_match);
-	return kind->layout == CHAIN ? state.chain != NULL : state.region[kind->layout] != NULL;
+	return kind->layout == LINES ? state.line != NULL : state.region[kind->layout] != NULL;
 }
 
 /* --- the workers --- */
 
 struct result {
-	double median, low, high, sum;
+	double median, low, high;
 	uint64_t found;
 };
 
@@ -266,34 +272,52 @@ static void cache_fill(void)
 static double batch_run(const struct kind *kind, uint64_t *found)
 {
 	cache_fill();
-	if (kind->key)
-		keys_make(kind->key);
+	keys_make(kind->key);
 	int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	*found += kind->lookups(kind->layout, BATCH);
 	return (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / BATCH;
 }
 
-static void result_make(struct result *result, double *values, unsigned rounds)
+struct samples {
+	double values[ROUNDS_MAX * DRAM_SHARE];
+	unsigned count;
+};
+
+static void sample(struct samples *samples, struct result *results, unsigned kind)
 {
-	qsort(values, rounds, sizeof(*values), clock_compare);
-	result->median = clock_quantile(values, rounds, 0.5);
-	result->low = clock_quantile(values, rounds, 0.1);
-	result->high = clock_quantile(values, rounds, 0.9);
+	samples[kind].values[samples[kind].count++] = batch_run(&kinds[kind], &results[kind].found);
+}
+
+static void result_make(struct result *result, struct samples *samples)
+{
+	qsort(samples->values, samples->count, sizeof(*samples->values), clock_compare);
+	result->median = clock_quantile(samples->values, samples->count, 0.5);
+	result->low = clock_quantile(samples->values, samples->count, 0.1);
+	result->high = clock_quantile(samples->values, samples->count, 0.9);
+}
+
+static bool job_wants(unsigned kind)
+{
+	return job->wanted & 1u << kind;
 }
 
 static void job_run(unsigned worker)
 {
-	static double values[KINDS][ROUNDS_MAX];
+	static struct samples samples[KINDS];
 	struct result *results = job->results[worker];
 
 	memset(results, 0, sizeof(job->results[worker]));
+	memset(samples, 0, sizeof(samples));
 	for (unsigned round = 0; round < job->rounds; round++)
-		for (unsigned k = 0; k < KINDS; k++)
-			if (job->wanted & 1u << k)
-				values[k][round] = batch_run(&kinds[k], &results[k].found);
+		for (unsigned k = DRAM + 1; k < KINDS; k++) {
+			if (!job_wants(k))
+				continue;
+			if (job_wants(DRAM) && kinds[k].layout == SHARED)
+				sample(samples, results, DRAM);
+			sample(samples, results, k);
+		}
 	for (unsigned k = 0; k < KINDS; k++)
-		if (job->wanted & 1u << k)
-			result_make(&results[k], values[k], job->rounds);
+		result_make(&results[k], &samples[k]);
 }
 
 static void worker_loop(unsigned worker)
@@ -301,7 +325,6 @@ static void worker_loop(unsigned worker)
 	unsigned seen = 0;
 
 	state.random = (uint64_t)getpid() << 32 | worker;
-	state.place = state.lines ? random_below(state.lines) : 0;
 	for (;;) {
 		usleep(WAIT_US);
 		membar();
@@ -364,7 +387,7 @@ static bool job_wait(void)
 static void results_print(rpc_t *rpc, void *context)
 {
 	for (unsigned k = 0; k < KINDS; k++) {
-		if (!(job->wanted & 1u << k))
+		if (!job_wants(k))
 			continue;
 		for (unsigned w = 0; w < job->workers; w++) {
 			const struct result *r = &job->results[w][k];
@@ -419,9 +442,9 @@ static int layout_map(enum layout layout)
 	close(fd);
 	if (memory == MAP_FAILED)
 		return -errno;
-	if (layout == CHAIN) {
-		state.chain = memory;
-		state.lines = size / (LINE_WORDS * sizeof(uint64_t));
+	if (layout == LINES) {
+		state.line = memory;
+		state.line_count = size / (LINE_WORDS * sizeof(uint64_t));
 	} else {
 		state.region[layout] = region_view(memory, size);
 	}

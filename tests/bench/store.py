@@ -151,8 +151,11 @@ class Store:
         database.executemany("INSERT INTO attribute_set (id, account, service, header) VALUES (?, ?, ?, ?)",
                              [(i, series.account(i), series.SERVICE_ID, series.header(i))
                               for i in range(1, series.SETS + 1)])
-        index = sorted((series.number(i), series.set_id(i)) for i in range(self.count))
-        database.executemany("INSERT INTO number (e164, attribute_set) VALUES (?, ?)", index)
+        accounts = dict(database.execute("SELECT name, id FROM account"))
+        rows = sorted((series.number(i), series.set_id(i)) for i in range(self.count))
+        database.executemany("INSERT INTO number (e164, attribute_set, account) VALUES (?, ?, ?)",
+                             ((number, set_id, accounts[series.account(set_id)]) for number, set_id in rows))
+        database.execute("UPDATE store SET number_count = ?", (self.count,))
         database.commit()
         database.close()
 
