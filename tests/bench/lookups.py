@@ -28,10 +28,11 @@ listen=udp:127.0.0.1:{port}
 children=1
 disable_tcp=yes
 dns=no
-loadmodule "ctl.so"
 loadmodule "pv.so"
-modparam("ctl", "binrpc", "unix:@CTL@")
 {stock}
+# After the stock module: whoever connects to it is answered only when all modules are loaded.
+loadmodule "ctl.so"
+modparam("ctl", "binrpc", "unix:@CTL@")
 loadmodule "{module}"
 modparam("number_bench", "count", {count})
 modparam("number_bench", "range_count", {ranges})

@@ -7,8 +7,8 @@
  *   modparam("number_bench", "shared", "/proc/1/fd/5")   # memfds that bench_region filled
  *
  * RPC number_bench.run <kind,kind,...> <rounds> <workers>: nanoseconds per look-up, `kind median low high found`.
- * In each round every kind has one batch, so whatever disturbs the machine disturbs all alike; dram has one before each
- * batch of the shared table, so that both are as often in a cache. Each look-up begins when
+ * In each round every kind has one batch, in an order of its own, so whatever disturbs the machine disturbs all alike;
+ * dram has one before each batch of the shared table, so that both are as often in a cache. Each look-up begins when
  * the one before has ended, as the one look-up of a call does; otherwise the processor would overlap them. Before each
  * batch the nearer caches are filled with something else. Processor time: being preempted does not count.
  */
@@ -301,6 +301,22 @@ static bool job_wants(unsigned kind)
 	return job->wanted & 1u << kind;
 }
 
+static void round_run(struct samples *samples, struct result *results)
+{
+	unsigned order[KINDS], count = 0;
+
+	for (unsigned k = DRAM + 1; k < KINDS; k++)
+		if (job_wants(k))
+			order[count++] = k;
+	for (; count > 0; count--) {
+		unsigned *place = &order[random_below(count)], k = *place;
+		*place = order[count - 1];
+		if (job_wants(DRAM) && kinds[k].layout == SHARED)
+			sample(samples, results, DRAM);
+		sample(samples, results, k);
+	}
+}
+
 static void job_run(unsigned worker)
 {
 	static struct samples samples[KINDS];
@@ -309,13 +325,7 @@ static void job_run(unsigned worker)
 	memset(results, 0, sizeof(job->results[worker]));
 	memset(samples, 0, sizeof(samples));
 	for (unsigned round = 0; round < job->rounds; round++)
-		for (unsigned k = DRAM + 1; k < KINDS; k++) {
-			if (!job_wants(k))
-				continue;
-			if (job_wants(DRAM) && kinds[k].layout == SHARED)
-				sample(samples, results, DRAM);
-			sample(samples, results, k);
-		}
+		round_run(samples, results);
 	for (unsigned k = 0; k < KINDS; k++)
 		result_make(&results[k], &samples[k]);
 }
