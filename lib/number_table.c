@@ -156,6 +156,25 @@ uint64_t number_table_count(const struct region *region)
 	return root ? atomic_load(&root_view(region, root)->count) : 0;
 }
 
+int number_table_next(const struct region *region, uint64_t *cursor, uint64_t *e164, uint32_t *set)
+{
+	uint64_t root = load_root(region);
+	if (root == 0)
+		return -EAGAIN;
+	const struct bucket *bucket = region_at(region, root_view(region, root)->buckets.offset);
+	uint64_t slots = (uint64_t)root_buckets(root) * BUCKET_KEYS;
+	for (; *cursor < slots; ++*cursor) {
+		uint64_t at = *cursor / BUCKET_KEYS, i = *cursor % BUCKET_KEYS;
+		*e164 = atomic_load_explicit(&bucket[at].key[i], memory_order_acquire);
+		*set = atomic_load_explicit(&bucket[at].set[i], memory_order_acquire);
+		if (*e164 == 0 || *e164 == BUCKET_DELETED)
+			continue;
+		++*cursor;
+		return 1;
+	}
+	return 0;
+}
+
 /* ------- writing ------- */
 
 static void half_discard(struct region *region, const struct half *half)

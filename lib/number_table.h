@@ -31,6 +31,12 @@ int number_table_set(const struct region *region, uint32_t id, struct attribute_
 /** Numbers in the published table. */
 uint64_t number_table_count(const struct region *region);
 
+/**
+ * Goes through the exact numbers of the published table, in no order: start with *cursor = 0. Returns 1 with a number,
+ * 0 at the end, -EAGAIN if nothing is published. Numbers that change meanwhile may be missed.
+ */
+int number_table_next(const struct region *region, uint64_t *cursor, uint64_t *e164, uint32_t *set);
+
 /** The writer. It keeps no memory of its own but this struct; one per process. */
 struct number_table;
 

@@ -77,6 +77,14 @@ static const char *dry_run_choice(size_t index)
 	return index == 0 ? "dry-run" : NULL;
 }
 
+static const char *count_fault(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return "must be a whole number";
+	return text.len >= 1 && text.len <= 15 ? NULL : "must be a whole number";
+}
+
 static const char *state_fault(struct span text)
 {
 	enum admin_state state;
@@ -105,6 +113,9 @@ static const struct argument_kind
 			.choice = service_choice},
 	range_kind = {.name = "range", .rule = "+<first>-+<last>", .fault = range_fault},
 	header_kind = {.name = "header", .rule = "1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
+	job_kind = {.name = "job", .rule = "number of a job", .fault = count_fault},
+	count_kind = {.name = "count", .rule = "rows to pass over: next of the page before", .fault = count_fault},
+	csv_kind = {.name = "file", .rule = "a CSV file", .fault = file_fault},
 	limit_kind = {.name = "limit", .rule = "1-500 rows; 100 if absent", .fault = limit_fault},
 	file_kind = {.name = "file", .rule = "a JSON file of at most 30 MB", .fault = file_fault},
 	dry_run_kind = {.name = "dry-run",
@@ -166,6 +177,26 @@ const struct operation operations[] = {
 	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
 		       {.name = "limit", .kind = &limit_kind},
 		       {.name = "after", .kind = &range_kind}}},
+	{.name = "import",
+	 .help = "put the numbers and ranges of a CSV file in force, all or none; a job",
+	 .arguments = {{.name = "file", .kind = &csv_kind, .required = true},
+		       {.name = "dry-run", .kind = &dry_run_kind}},
+	 .flags = OPERATION_JOB | OPERATION_TAKES_FILE},
+	{.name = "export",
+	 .help = "write numbers and ranges to a CSV file; a job",
+	 .arguments = {{.name = "file", .kind = &csv_kind, .required = true},
+		       {.name = "account", .kind = &account_or_all_kind}},
+	 .flags = OPERATION_JOB | OPERATION_WRITES_FILE},
+	{.name = "verify", .help = "compare the published table with the store; a job", .flags = OPERATION_JOB},
+	{.name = "digest", .help = "show revision and digest, to be compared with another node"},
+	{.name = "job",
+	 .help = "show a job and the faults that it found",
+	 .arguments = {{.name = "job", .kind = &job_kind, .required = true},
+		       {.name = "limit", .kind = &limit_kind},
+		       {.name = "after", .kind = &count_kind}}},
+	{.name = "job_cancel",
+	 .help = "end a job; nothing is changed",
+	 .arguments = {{.name = "job", .kind = &job_kind, .required = true}}},
 	{.name = "topology_load",
 	 .help = "put a topology document in force, whole or not at all",
 	 .arguments = {{.name = "file", .kind = &file_kind, .required = true},

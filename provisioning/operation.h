@@ -21,10 +21,13 @@ enum {
 };
 
 enum operation_flag {
-	OPERATION_WRITES = 1,     /**< changes the store */
-	OPERATION_READS_FILE = 2, /**< argument 1 is a file; the caller may send its text as "document" */
-	OPERATION_HIDDEN = 4,     /**< not for the command line */
-	OPERATION_NODE_LOCAL = 8, /**< changes only this node's state: no revision, no log, replicas too */
+	OPERATION_WRITES = 1,       /**< changes the store */
+	OPERATION_READS_FILE = 2,   /**< argument 1 is a file; the caller may send its text as "document" */
+	OPERATION_TAKES_FILE = 32,  /**< argument 1 is a file; the caller may send an open descriptor along */
+	OPERATION_WRITES_FILE = 64, /**< the same, for writing */
+	OPERATION_HIDDEN = 4,       /**< not for the command line */
+	OPERATION_JOB = 16,         /**< starts a job and answers with its id */
+	OPERATION_NODE_LOCAL = 8,   /**< changes only this node's state: no revision, no log, replicas too */
 };
 
 /** A kind of argument. */

@@ -44,10 +44,10 @@ static int numbers_put(struct store *store, struct number_table *table)
 	return rc;
 }
 
-static int numbers_build(struct publisher *publisher, struct store *store, int64_t count)
+static int table_build(struct region *region, struct store *store, int64_t count, struct number_table **built)
 {
 	struct number_table *table = NULL;
-	int rc = number_table_new(publisher->region, (uint64_t)count, &table);
+	int rc = number_table_new(region, (uint64_t)count, &table);
 
 	if (rc == 0)
 		rc = sets_add(store, table);
@@ -59,34 +59,52 @@ static int numbers_build(struct publisher *publisher, struct store *store, int64
 		number_table_free(table);
 		return rc;
 	}
-	number_table_publish(table);
-	number_table_free(publisher->table);
-	publisher->table = table;
+	*built = table;
 	return 0;
 }
 
 /* Rows that another program wrote are not in the kept count. */
-static int numbers_rebuild(struct publisher *publisher, struct store *store)
+int publisher_build(struct region *region, struct store *store, struct number_table **table)
 {
 	int64_t count = 0;
-	int rc = numbers_build(publisher, store, store->number_count);
+	int rc = table_build(region, store, store->number_count, table);
 
 	if (rc != -ENOSPC)
 		return rc;
 	rc = store_integer(store, &count, "SELECT count(*) FROM number", "");
-	return rc ? rc : count > store->number_count ? numbers_build(publisher, store, count) : -ENOSPC;
+	return rc ? rc : count > store->number_count ? table_build(region, store, count, table) : -ENOSPC;
+}
+
+static void table_take(struct publisher *publisher, struct number_table *table)
+{
+	number_table_publish(table);
+	number_table_free(publisher->table);
+	publisher->table = table;
+}
+
+void publisher_swap(struct publisher *publisher, struct store *store, struct number_table *table, int rc)
+{
+	publisher->stale = publisher->stale || rc != 0;
+	if (rc)
+		return;
+	table_take(publisher, table);
+	if (!publisher->stale)
+		region_set_revision(publisher->region, store->id, store->revision);
 }
 
 int publisher_rebuild(struct publisher *publisher, struct store *store)
 {
+	struct number_table *table = NULL;
 	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
 
 	if (rc == 0)
-		rc = numbers_rebuild(publisher, store);
+		rc = publisher_build(publisher->region, store, &table);
 	publisher->stale = rc != 0;
-	if (rc == 0)
-		region_set_revision(publisher->region, store->id, store->revision);
-	return rc;
+	if (rc)
+		return rc;
+	table_take(publisher, table);
+	region_set_revision(publisher->region, store->id, store->revision);
+	return 0;
 }
 
 static int number_put(struct publisher *publisher, const struct publisher_change *change)

@@ -36,6 +36,15 @@ struct publisher {
 /** Builds everything from the store. Returns 0 or -errno; the region then shows what it showed before. */
 int publisher_rebuild(struct publisher *publisher, struct store *store);
 
+/**
+ * Builds a number table that nobody sees yet, on any connection and in any thread, while nothing else is published.
+ * Returns 0 or -errno.
+ */
+int publisher_build(struct region *region, struct store *store, struct number_table **table);
+
+/** Puts such a table in force, or with @p rc takes note that building it failed: the next change builds all anew. */
+void publisher_swap(struct publisher *publisher, struct store *store, struct number_table *table, int rc);
+
 /** Puts a committed change in force. Returns 0 or -errno; it is tried again with the next change. */
 int publisher_apply(struct publisher *publisher, struct store *store, const struct publisher_change *change);
 

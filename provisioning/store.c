@@ -54,7 +54,7 @@ static int sqlite_errno(int code)
 	return -EIO;
 }
 
-static int store_fail(struct store *store)
+int store_failed(struct store *store)
 {
 	snprintf(store->error, sizeof(store->error), "%s", sqlite3_errmsg(store->db));
 	return sqlite_errno(sqlite3_errcode(store->db));
@@ -80,10 +80,10 @@ static int store_prepare(struct store *store, sqlite3_stmt **statement, const ch
 {
 	*statement = NULL;
 	if (sqlite3_prepare_v2(store->db, sql, -1, statement, NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	if (statement_bind(*statement, types, values) == SQLITE_OK)
 		return 0;
-	int rc = store_fail(store);
+	int rc = store_failed(store);
 	sqlite3_finalize(*statement);
 	*statement = NULL;
 	return rc;
@@ -105,7 +105,7 @@ int store_step(struct store *store, sqlite3_stmt **statement)
 
 	if (code == SQLITE_ROW)
 		return 1;
-	int rc = code == SQLITE_DONE ? 0 : store_fail(store);
+	int rc = code == SQLITE_DONE ? 0 : store_failed(store);
 	sqlite3_finalize(*statement);
 	*statement = NULL;
 	return rc;
@@ -264,14 +264,14 @@ static int digest_trigger(struct store *store, size_t index)
 		 "CREATE TEMP TRIGGER %s_update AFTER UPDATE ON main.%s BEGIN"
 		 " SELECT digest_row(-1, '%s'%s), digest_row(1, '%s'%s); END;",
 		 table, table, table, in, table, table, table, out, table, table, table, out, table, in);
-	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store);
+	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 }
 
 static int digest_init(struct store *store)
 {
 	if (sqlite3_create_function_v2(store->db, "digest_row", -1, SQLITE_UTF8, store, digest_row, NULL, NULL, NULL) !=
 	    SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	for (size_t i = 0; i < DIGEST_TABLES; i++) {
 		int rc = digest_trigger(store, i);
 		if (rc)
@@ -521,7 +521,7 @@ static int script_run(struct store *store, const char *const *lines)
 		return -ENOMEM;
 	for (const char *const *line = lines; *line; line++)
 		end = stpcpy(end, *line);
-	int rc = sqlite3_exec(store->db, script, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store);
+	int rc = sqlite3_exec(store->db, script, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 	free(script);
 	return rc;
 }
@@ -591,7 +591,7 @@ static int schema_update(struct store *store)
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
 		 STORE_SCHEMA_VERSION);
 	if (rc == 0 && sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		rc = store_fail(store);
+		rc = store_failed(store);
 	return rc == 0 && version == 0 ? identity_make(store) : rc;
 }
 
@@ -621,16 +621,16 @@ static int connection_init(struct store *store)
 {
 	static const char pragmas[] =
 		"PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
-		"PRAGMA temp_store = MEMORY";
+		"PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864";
 	int64_t full = 0;
 
 	sqlite3_extended_result_codes(store->db, 1);
 	sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
 	if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	if (sqlite3_create_function_v2(store->db, "digest_bytes", 1, SQLITE_UTF8, NULL, digest_bytes, NULL, NULL,
 				       NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	int rc = store_run(store, "PRAGMA journal_mode = WAL", "");
 	if (rc == 0)
 		rc = store_integer(store, &full, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", "");
@@ -646,7 +646,7 @@ static int database_open(struct store *store, const char *path)
 	int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
 
 	if (rc != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	rc = connection_init(store);
 	if (rc == 0)
 		rc = schema_init(store);
@@ -716,6 +716,30 @@ int store_open(const char *path, bool create, struct store **store, char error[S
 	}
 	*store = new;
 	return 0;
+}
+
+int store_open_again(const struct store *store, struct store **again, char error[STORE_ERROR_SIZE])
+{
+	struct store *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return error_set(error, -ENOMEM, store->path, strerror(ENOMEM));
+	new->lock = -1;
+	int rc = path_keep(new, store->path);
+	if (rc == 0)
+		rc = database_open(new, store->path);
+	if (rc) {
+		error_set(error, rc, store->path, new->error[0] ? new->error : strerror(-rc));
+		store_free(new);
+		return rc;
+	}
+	*again = new;
+	return 0;
+}
+
+int store_refresh(struct store *store)
+{
+	return state_read(store);
 }
 
 void store_free(struct store *store)

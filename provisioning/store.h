@@ -47,6 +47,15 @@ struct store_change {
 int store_open(const char *path, bool create, struct store **store, char error[STORE_ERROR_SIZE]);
 void store_free(struct store *store);
 
+/** A second connection of the process that has it open, for another thread. Returns 0 or -errno with @p error. */
+int store_open_again(const struct store *store, struct store **again, char error[STORE_ERROR_SIZE]);
+
+/** Reads revision, digest and role afresh, after another connection has changed them. Returns 0 or -errno. */
+int store_refresh(struct store *store);
+
+/** Takes over SQLite's error. Returns its -errno. */
+int store_failed(struct store *store);
+
 /** Starts a transaction and reads revision, digest and role afresh. Returns 0 or -errno with store->error. */
 int store_begin(struct store *store);
 

@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "field.h"
-#include "request.h"
+#include "job.h"
 
 enum {
 	CLIENTS_MAX = 256,
@@ -41,6 +41,7 @@ enum {
 	STORE_WAIT_MS = 3000,
 	STORE_STEP_MS = 5,
 	ACCEPTS_A_ROUND = 32,
+	OWN_FDS = 3, /**< signals, listener, jobs */
 };
 
 struct options {
@@ -52,6 +53,7 @@ struct options {
 struct client {
 	int fd;
 	char user[USER_SIZE];
+	int file; /**< descriptor that came along with its next request, or -1 */
 	char *input, *output;
 	size_t input_length, input_size, scanned; /**< scanned: no newline before here */
 	size_t output_length, output_sent;
@@ -94,6 +96,8 @@ static void client_close(struct worker *worker, struct client *client)
 {
 	worker->input_total -= client->input_size;
 	close(client->fd);
+	if (client->file >= 0)
+		close(client->file);
 	free(client->input);
 	free(client->output);
 	*client = worker->clients[--worker->client_count];
@@ -172,12 +176,30 @@ static bool input_grow(struct worker *worker, struct client *client)
 	return true;
 }
 
+/* Of several descriptors the last one counts. */
+static ssize_t input_read(struct client *client)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct iovec part = {.iov_base = client->input + client->input_length, .iov_len = READ_SIZE};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return n;
+	if (client->file >= 0)
+		close(client->file);
+	memcpy(&client->file, CMSG_DATA(header), sizeof(client->file));
+	return n;
+}
+
 /* Returns false if the client is gone. */
 static bool input_receive(struct worker *worker, struct client *client)
 {
 	if (!input_grow(worker, client))
 		return true;
-	ssize_t n = recv(client->fd, client->input + client->input_length, READ_SIZE, 0);
+	ssize_t n = input_read(client);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)
@@ -212,7 +234,8 @@ static void line_answer(struct worker *worker, struct client *client)
 	char *end = memchr(client->input + client->scanned, '\n', client->input_length - client->scanned);
 	size_t length = (size_t)(end - client->input);
 
-	output_add(client, request_answer(&worker->provisioner, client->input, length, client->user));
+	output_add(client, request_answer(&worker->provisioner, client->input, length, client->user, client->file));
+	client->file = -1;
 	client->active_ms = request_clock_ms();
 	input_take(worker, client, length + 1);
 }
@@ -241,7 +264,7 @@ static void client_add(struct worker *worker, int fd)
 
 	if (worker->client_count < CLIENTS_MAX) {
 		struct client *client = &worker->clients[worker->client_count++];
-		*client = (struct client){.fd = fd, .active_ms = request_clock_ms()};
+		*client = (struct client){.fd = fd, .file = -1, .active_ms = request_clock_ms()};
 		user_name(fd, client->user);
 		return;
 	}
@@ -269,9 +292,10 @@ static int poll_fill(struct worker *worker, struct pollfd *fds)
 
 	fds[0] = (struct pollfd){.fd = worker->signals, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = worker->listener, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = worker->provisioner.jobs->event, .events = POLLIN};
 	for (size_t i = 0; i < worker->client_count; i++) {
 		const struct client *client = &worker->clients[i];
-		fds[i + 2] = (struct pollfd){.fd = client->fd, .events = client->output ? POLLOUT : POLLIN};
+		fds[i + OWN_FDS] = (struct pollfd){.fd = client->fd, .events = client->output ? POLLOUT : POLLIN};
 		int64_t left = line_ready(client) ? 0 : client->active_ms + IDLE_MS - now;
 		if (left < wait)
 			wait = left > 0 ? left : 0;
@@ -302,11 +326,11 @@ static void signal_read(struct worker *worker)
 
 static void worker_loop(struct worker *worker)
 {
-	struct pollfd fds[CLIENTS_MAX + 2];
+	struct pollfd fds[CLIENTS_MAX + OWN_FDS];
 
 	while (!worker->stop) {
 		size_t count = worker->client_count;
-		int rc = poll(fds, count + 2, poll_fill(worker, fds));
+		int rc = poll(fds, count + OWN_FDS, poll_fill(worker, fds));
 		if (rc < 0 && errno != EINTR) {
 			log_line(LOG_ERR, "poll: %s", strerror(errno));
 			return;
@@ -315,7 +339,9 @@ static void worker_loop(struct worker *worker)
 			continue;
 		if (fds[0].revents)
 			signal_read(worker);
-		clients_serve(worker, fds + 2, count);
+		if (fds[2].revents)
+			jobs_poll(worker->provisioner.jobs);
+		clients_serve(worker, fds + OWN_FDS, count);
 		if (fds[1].revents)
 			clients_accept(worker);
 	}
@@ -451,7 +477,9 @@ static int worker_start(struct worker *worker)
 		return rc;
 	}
 	worker->signals = signals_init();
-	rc = worker->signals < 0 ? worker->signals : region_start(worker);
+	rc = worker->signals < 0 ? worker->signals : jobs_new(&worker->provisioner.jobs);
+	if (rc == 0)
+		rc = region_start(worker);
 	if (rc)
 		return rc;
 	worker->listener = socket_init(worker->options.socket);
@@ -474,6 +502,7 @@ static void worker_finish(struct worker *worker)
 		client_close(worker, &worker->clients[worker->client_count - 1]);
 	if (worker->signals >= 0)
 		close(worker->signals);
+	jobs_free(worker->provisioner.jobs);
 	publisher_finish(&worker->publisher);
 	store_free(worker->provisioner.store);
 }
@@ -546,6 +575,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	/* Its mutex would be shared with a job, which may be put off for long while it holds it. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	log_to_syslog = worker.options.syslog;
 	if (log_to_syslog)
 		openlog("trunkgate-worker", LOG_PID, LOG_DAEMON);

@@ -286,7 +286,7 @@ static void test_killed_writer_leaves_a_whole_store(void **state)
 			_exit(1);
 		provision->provisioner.store = store;
 		static const char line[] = "{\"operation\":\"account_set\",\"arguments\":[\"acme\"]}";
-		char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester");
+		char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester", -1);
 		if (!answer || store_begin(store) || store_run(store, "INSERT INTO account (name) VALUES ('half')", ""))
 			_exit(1);
 		raise(SIGKILL);
