@@ -104,8 +104,10 @@ class Routes:
 
 
 def idle_run(live, routes, seconds):
-    with live.calls(seconds, "spin") as calls:
-        routes.add("idle", calls.values())
+    """With processors kept awake, and without: a sleeping one takes its time to wake up."""
+    for state, words in (("idle", ["spin"]), ("asleep", [])):
+        with live.calls(seconds, *words) as calls:
+            routes.add(state, calls.values())
 
 
 def change_run(live, routes, seconds):
