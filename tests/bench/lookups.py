@@ -21,6 +21,9 @@ STOCK = {
 }
 BATCH = 8192
 
+# Bytes a number while the table is filled; shared is built twice.
+LAYOUTS = {"shared": 32, "unique": 44, "ranges": 16}
+
 CFG = """
 debug=1
 log_stderror=yes
@@ -88,7 +91,10 @@ class Tables:
 
     def fill(self):
         count = self.count
-        for layout in ("shared", "unique", "ranges"):
+        for layout, size in LAYOUTS.items():
+            if count * size > available() * 0.8:
+                note(f"{layout} with {count} numbers needs {count * size >> 30} GB of memory: left out")
+                continue
             region = self.regions[layout] = Region()
             values = region.fill(layout, count, self.ranges)
             note(f"{count} numbers, {layout}: {values['build_s']:.2f} s")
@@ -174,6 +180,7 @@ NAMES = {"dram": "dram_line_ns", "hit": "lookup_hit_ns", "miss": "lookup_miss_ns
          "range_miss": "lookup_range_miss_ns", "htable_hit": "htable_lookup_ns", "htable_miss": "htable_lookup_miss_ns",
          "mtree_hit": "mtree_lookup_ns", "mtree_miss": "mtree_lookup_miss_ns"}
 OURS = ("dram", "hit", "miss", "hit_text", "hit_unique", "range", "range_miss")
+LAYOUT_OF = {"hit_unique": "unique", "range": "ranges", "range_miss": "ranges"}
 
 
 def emit(report, runs, kinds, suffix=""):
@@ -211,11 +218,12 @@ def measure(report, folder, count, stock_count, repetitions, ranges=series.RANGE
             note("fewer processors than 4 workers: they take turns")
         with Bench(folder, tables) as bench:
             baseline = {"start_s": bench.start_s, "shared": bench.shared_used()}
-            runs = repeat(bench, OURS, 1, repetitions)
-            emit(report, runs, OURS)
+            kinds = [kind for kind in OURS if LAYOUT_OF.get(kind, "shared") in tables.regions]
+            runs = repeat(bench, kinds, 1, repetitions)
+            emit(report, runs, kinds)
             margin = [1.25 * line + 20 - hit for line, hit in zip(runs["dram"], runs["hit"])]
             report.emit_spread("lookup_hit_margin_ns", margin, "ns")
-            emit(report, repeat(bench, OURS, 4, repetitions), OURS, "_4_workers")
+            emit(report, repeat(bench, kinds, 4, repetitions), kinds, "_4_workers")
         stock_count = min(count, stock_count)
         if stock_count:
             database = folder / f"stock-{stock_count}.db"
