@@ -312,6 +312,84 @@ void number_table_delete(struct number_table *table, uint64_t e164)
 	atomic_fetch_sub(&table->half->count, 1);
 }
 
+uint64_t number_table_size(const struct number_table *table)
+{
+	return atomic_load(&table->half->count);
+}
+
+/* ------- images ------- */
+
+static const struct area *image_area(const struct half *half, enum number_image_part part)
+{
+	const struct area *areas[NUMBER_IMAGE_PARTS] = {[NUMBER_IMAGE_BUCKETS] = &half->buckets,
+							[NUMBER_IMAGE_DIRECTORY] = &half->directory,
+							[NUMBER_IMAGE_SETS] = &half->heap};
+	return areas[part];
+}
+
+int number_image_start(const struct region *region, struct number_image *image)
+{
+	*image = (struct number_image){.root = load_root(region)};
+	return image->root ? 0 : -EAGAIN;
+}
+
+const void *number_image_part(const struct region *region, struct number_image *image, enum number_image_part part,
+			      uint32_t sets)
+{
+	const struct half *half = root_view(region, image->root);
+	const struct area *area = image_area(half, part);
+	uint64_t sizes[NUMBER_IMAGE_PARTS] = {[NUMBER_IMAGE_BUCKETS] =
+						      (uint64_t)root_buckets(image->root) * sizeof(struct bucket),
+					      [NUMBER_IMAGE_DIRECTORY] = ((uint64_t)sets + 1) * sizeof(uint32_t),
+					      [NUMBER_IMAGE_SETS] = atomic_load(&half->heap_used)};
+	image->size[part] = sizes[part] < area->size ? sizes[part] : area->size;
+	return region_at(region, area->offset);
+}
+
+bool number_image_current(const struct region *region, const struct number_image *image)
+{
+	return root_unchanged(region, image->root);
+}
+
+int number_image_new(struct region *region, const struct number_image *image, struct number_table **table)
+{
+	const uint64_t *size = image->size;
+	const struct half *half = &region->half[0];
+	uint64_t buckets = size[NUMBER_IMAGE_BUCKETS] / sizeof(struct bucket);
+	if (buckets == 0 || size[NUMBER_IMAGE_BUCKETS] % sizeof(struct bucket) || buckets > UINT32_MAX ||
+	    size[NUMBER_IMAGE_DIRECTORY] % sizeof(uint32_t) || size[NUMBER_IMAGE_SETS] < HEAP_UNIT ||
+	    size[NUMBER_IMAGE_SETS] % HEAP_UNIT)
+		return -EINVAL;
+	for (unsigned part = 0; part < NUMBER_IMAGE_PARTS; part++)
+		if (size[part] > image_area(half, part)->size)
+			return -ENOSPC;
+	int result = number_table_new(region, 0, table);
+	if (result == 0)
+		(*table)->buckets = (uint32_t)buckets;
+	return result;
+}
+
+void *number_image_room(struct number_table *table, enum number_image_part part)
+{
+	return region_at(table->region, image_area(table->half, part)->offset);
+}
+
+void number_image_end(struct number_table *table, const struct number_image *image)
+{
+	const struct bucket *bucket = region_at(table->region, table->half->buckets.offset);
+	uint64_t deleted = 0;
+	for (uint32_t at = 0; at < table->buckets; at++)
+		for (unsigned i = 0; i < BUCKET_KEYS; i++) {
+			uint64_t key = atomic_load_explicit(&bucket[at].key[i], memory_order_relaxed);
+			table->used += key != 0;
+			deleted += key == BUCKET_DELETED;
+		}
+	atomic_store(&table->half->count, table->used - deleted);
+	atomic_store(&table->half->heap_used, image->size[NUMBER_IMAGE_SETS]);
+}
+
+/* ------- ranges ------- */
+
 /* Turns nested ranges into segments that follow one another: a range ends where the one around it goes on. */
 struct flattener {
 	struct segment *segments;

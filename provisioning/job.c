@@ -107,11 +107,19 @@ int jobs_new(struct jobs **jobs)
 
 static void job_finish(struct job *job)
 {
-	pthread_join(job->thread, NULL);
+	if (!job->joined)
+		pthread_join(job->thread, NULL);
 	job->ended_ms = request_clock_ms();
 	if (job->kind->finish)
 		job->kind->finish(job);
 	job->finished = true;
+}
+
+static void job_drop(struct jobs *jobs, size_t index)
+{
+	job_free(jobs->list[index]);
+	jobs->count--;
+	memmove(jobs->list + index, jobs->list + index + 1, (jobs->count - index) * sizeof(*jobs->list));
 }
 
 void jobs_poll(struct jobs *jobs)
@@ -122,9 +130,14 @@ void jobs_poll(struct jobs *jobs)
 		return;
 	if (read(jobs->event, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
-	for (size_t i = 0; i < jobs->count; i++)
-		if (!jobs->list[i]->finished && atomic_load(&jobs->list[i]->ended))
-			job_finish(jobs->list[i]);
+	for (size_t i = jobs->count; i-- > 0;) {
+		struct job *job = jobs->list[i];
+		if (job->finished || !atomic_load(&job->ended))
+			continue;
+		job_finish(job);
+		if (job->kind->own)
+			job_drop(jobs, i);
+	}
 }
 
 void jobs_free(struct jobs *jobs)
@@ -159,10 +172,8 @@ static struct job *job_find(const struct jobs *jobs, int64_t id)
 
 static void jobs_add(struct jobs *jobs, struct job *job)
 {
-	if (jobs->count == JOBS_KEPT) {
-		job_free(jobs->list[0]);
-		memmove(jobs->list, jobs->list + 1, --jobs->count * sizeof(*jobs->list));
-	}
+	if (jobs->count == JOBS_KEPT)
+		job_drop(jobs, 0);
 	jobs->list[jobs->count++] = job;
 }
 
@@ -333,6 +344,19 @@ static int job_start(struct call *call, struct job *job)
 	return 0;
 }
 
+/* What is the worker's own ends within a block of its file. */
+static void own_cancel(struct jobs *jobs)
+{
+	struct job *job = jobs_running(jobs);
+
+	if (!job || !job->kind->own)
+		return;
+	atomic_store(&job->progress.cancel, true);
+	pthread_join(job->thread, NULL);
+	job->joined = true;
+	jobs_poll(jobs);
+}
+
 /* One at a time: two would only fight for the disk. */
 static int jobs_ready(struct call *call)
 {
@@ -341,6 +365,7 @@ static int jobs_ready(struct call *call)
 
 	if (rc)
 		return rc;
+	own_cancel(provisioner->jobs);
 	const struct job *job = jobs_running(provisioner->jobs);
 	return job ? fault_set(&call->fault, FAULT_CONFLICT, "job", "%s %lld is running: one job at a time",
 			       job->kind->operation, (long long)job->id)
@@ -440,6 +465,25 @@ static int job_cancel(struct call *call)
 	atomic_store(&job->progress.cancel, true);
 	integer_add(call->result, "job", job->id);
 	return 0;
+}
+
+int jobs_snapshot(struct provisioner *provisioner)
+{
+	struct call call = {.provisioner = provisioner, .user = "", .via = "", .file = -1};
+	struct store *store = provisioner->store;
+	struct job *job;
+
+	if (!provisioner->publisher || provisioner->publisher->stale || jobs_running(provisioner->jobs))
+		return -EBUSY;
+	int rc = job_new(&call, &job_snapshot, &job);
+	if (rc)
+		return rc;
+	job->snapshot = (struct snapshot){.revision = store->revision, .digest = {store->digest[0], store->digest[1]}};
+	memcpy(job->snapshot.id, store->id, sizeof(store->id));
+	call.result = json_object_new_object();
+	rc = job_start(&call, job);
+	json_object_put(call.result);
+	return rc;
 }
 
 const struct call_handler job_handlers[] = {

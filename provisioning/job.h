@@ -13,6 +13,7 @@
 
 #include "bulk.h"
 #include "request.h"
+#include "snapshot.h"
 
 enum job_phase { JOB_START, JOB_READ, JOB_CHECK, JOB_WRITE, JOB_COMMIT, JOB_PUBLISH, JOB_PHASES };
 
@@ -24,6 +25,7 @@ struct job_kind {
 	int (*run)(struct job *job, struct store *store);
 	/** In the loop, when the thread has ended; may be NULL. */
 	void (*finish)(struct job *job);
+	bool own; /**< the worker's own: gives way to others, and is forgotten when it has ended */
 };
 
 struct job {
@@ -49,9 +51,10 @@ struct job {
 	size_t fault_count, fault_kept;
 	struct number_table *table;
 	int publish_rc;
-	bool changed;
+	bool changed, joined;
 	uint64_t *suspects; /**< of verify: numbers that may differ */
 	size_t suspect_count;
+	struct snapshot snapshot;
 };
 
 enum { JOBS_KEPT = 16 };
@@ -83,6 +86,9 @@ void jobs_status(const struct jobs *jobs, struct json_object *result);
 /** For the thread: a new phase with @p total steps. */
 void job_phase_set(struct job *job, enum job_phase phase, uint64_t total);
 
-extern const struct job_kind job_import, job_export, job_verify;
+/** Starts a snapshot if none is being written and nothing else runs. Returns 0 or -errno. */
+int jobs_snapshot(struct provisioner *provisioner);
+
+extern const struct job_kind job_import, job_export, job_verify, job_snapshot;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** The jobs themselves: import, export. */
+/** The jobs themselves: import, export, and the worker's own: snapshot. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -146,6 +146,7 @@ static void import_finish(struct job *job)
 	if (!job->changed)
 		return;
 	store_refresh(provisioner->store);
+	provisioner->snapshot_revision = 0; /* an import cannot be put on top of it */
 	if (!provisioner->publisher)
 		return;
 	publisher_swap(provisioner->publisher, provisioner->store, job->table, job->publish_rc);
@@ -215,3 +216,30 @@ static int export_run(struct job *job, struct store *store)
 }
 
 const struct job_kind job_export = {.operation = "export", .run = export_run};
+
+/* --- snapshot --- */
+
+static int snapshot_run(struct job *job, struct store *store)
+{
+	char reason[SNAPSHOT_REASON_SIZE] = "";
+	int rc = snapshot_write(&job->snapshot, store, job->provisioner->publisher->region, &job->progress, reason);
+
+	if (rc)
+		fault_set(&job->fault, FAULT_UNAVAILABLE, "snapshot", "%s", reason);
+	return rc;
+}
+
+/* Tried again when the next one is due. */
+static void snapshot_finish(struct job *job)
+{
+	struct provisioner *provisioner = job->provisioner;
+
+	provisioner->snapshot_ms = request_clock_ms();
+	if (job->rc == 0)
+		provisioner->snapshot_revision = job->snapshot.revision;
+	else if (job->rc != -ECANCELED && job->rc != -ESTALE && provisioner->log)
+		provisioner->log("the snapshot cannot be written", job->fault.reason);
+}
+
+const struct job_kind job_snapshot = {
+	.operation = "snapshot", .run = snapshot_run, .finish = snapshot_finish, .own = true};

@@ -3,9 +3,11 @@
 #include "publisher.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "range.h"
+#include "snapshot.h"
 #include "topology_store.h"
 
 void publisher_change_finish(struct publisher_change *change)
@@ -105,6 +107,26 @@ int publisher_rebuild(struct publisher *publisher, struct store *store)
 	table_take(publisher, table);
 	region_set_revision(publisher->region, store->id, store->revision);
 	return 0;
+}
+
+int publisher_start(struct publisher *publisher, struct store *store, uint64_t *revision, char reason[256])
+{
+	struct number_table *table = NULL;
+	uint64_t changes = 0;
+	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
+
+	*revision = 0;
+	if (rc || snapshot_read(store, publisher->region, &table, &changes, reason))
+		return rc ? rc : publisher_rebuild(publisher, store);
+	if (number_table_size(table) == (uint64_t)store->number_count) {
+		table_take(publisher, table);
+		region_set_revision(publisher->region, store->id, store->revision);
+		*revision = store->revision - changes;
+		return 0;
+	}
+	number_table_free(table);
+	snprintf(reason, 256, "it has another count of numbers than the store");
+	return publisher_rebuild(publisher, store);
 }
 
 static int number_put(struct publisher *publisher, const struct publisher_change *change)

@@ -37,6 +37,12 @@ struct publisher {
 int publisher_rebuild(struct publisher *publisher, struct store *store);
 
 /**
+ * The first time: from the snapshot if there is one that fits, else from the store. @p revision is that of the
+ * snapshot, 0 if it was not used; @p reason says why not. Returns as publisher_rebuild().
+ */
+int publisher_start(struct publisher *publisher, struct store *store, uint64_t *revision, char reason[256]);
+
+/**
  * Builds a number table that nobody sees yet, on any connection and in any thread, while nothing else is published.
  * Returns 0 or -errno.
  */

@@ -335,6 +335,8 @@ static int call_publish(struct call *call)
 
 	if (!provisioner->publisher || call->discard)
 		return 0;
+	if (call->change.kind == CHANGE_SETS_DROPPED)
+		provisioner->snapshot_revision = 0; /* cannot be put on top of it */
 	int rc = publisher_apply(provisioner->publisher, call->store, &call->change);
 	if (rc == 0)
 		return 0;

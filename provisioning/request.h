@@ -15,8 +15,11 @@ struct provisioner {
 	struct publisher *publisher; /**< NULL: there is no region */
 	const char *region_name;
 	bool worker;
-	struct jobs *jobs;  /**< NULL before the first */
-	int64_t started_ms; /**< monotonic clock */
+	struct jobs *jobs;                                 /**< NULL before the first */
+	uint64_t snapshot_revision;                        /**< of the snapshot on the disk; 0 = none */
+	int64_t snapshot_ms;                               /**< when the last one ended */
+	void (*log)(const char *what, const char *reason); /**< or NULL */
+	int64_t started_ms;                                /**< monotonic clock */
 };
 
 /** One operation under way. Handlers fill in result and change, or the fault. */

@@ -41,7 +41,11 @@ enum {
 	STORE_WAIT_MS = 3000,
 	STORE_STEP_MS = 5,
 	ACCEPTS_A_ROUND = 32,
-	OWN_FDS = 3, /**< signals, listener, jobs */
+	OWN_FDS = 3,                  /**< signals, listener, jobs */
+	SNAPSHOT_NUMBERS_MIN = 10000, /**< fewer are read from the store in some milliseconds */
+	SNAPSHOT_CHANGES = 1000,      /**< so many are put on top of a snapshot in 50 ms */
+	SNAPSHOT_AGE_MS = 600000,     /**< and fewer after this time */
+	SNAPSHOT_QUIET_MS = 2000,     /**< no request for so long */
 };
 
 struct options {
@@ -68,6 +72,7 @@ struct worker {
 	int listener, signals;
 	struct client clients[CLIENTS_MAX];
 	size_t client_count, input_total;
+	int64_t asked_ms; /**< the last request */
 	bool stop;
 };
 
@@ -236,7 +241,7 @@ static void line_answer(struct worker *worker, struct client *client)
 
 	output_add(client, request_answer(&worker->provisioner, client->input, length, client->user, client->file));
 	client->file = -1;
-	client->active_ms = request_clock_ms();
+	client->active_ms = worker->asked_ms = request_clock_ms();
 	input_take(worker, client, length + 1);
 }
 
@@ -285,6 +290,65 @@ static void clients_accept(struct worker *worker)
 
 /* --- the loop --- */
 
+/* --- snapshots --- */
+
+/* Changes that a start would have to put on top of the snapshot; 0 where none is kept. */
+static uint64_t snapshot_behind(const struct worker *worker)
+{
+	const struct provisioner *provisioner = &worker->provisioner;
+
+	if (!provisioner->publisher || provisioner->publisher->stale ||
+	    provisioner->store->number_count < SNAPSHOT_NUMBERS_MIN)
+		return 0;
+	return provisioner->store->revision - provisioner->snapshot_revision;
+}
+
+/* Milliseconds until one is due. */
+static int64_t snapshot_wait(const struct worker *worker, int64_t now)
+{
+	const struct provisioner *provisioner = &worker->provisioner;
+	uint64_t behind = snapshot_behind(worker);
+
+	if (behind == 0 || jobs_running(provisioner->jobs))
+		return IDLE_MS;
+	bool soon = !provisioner->snapshot_revision || behind >= SNAPSHOT_CHANGES;
+	int64_t quiet = worker->asked_ms + SNAPSHOT_QUIET_MS - now, age = provisioner->snapshot_ms - now;
+	age += soon ? SNAPSHOT_QUIET_MS : SNAPSHOT_AGE_MS;
+	return quiet > age ? quiet : age;
+}
+
+static void snapshot_start(struct worker *worker)
+{
+	if (snapshot_wait(worker, request_clock_ms()) > 0)
+		return;
+	int rc = jobs_snapshot(&worker->provisioner);
+	worker->provisioner.snapshot_ms = request_clock_ms();
+	if (rc)
+		log_line(LOG_INFO, "the snapshot cannot be written: %s", strerror(-rc));
+}
+
+/* At the end, where the start would be slow without it. Nothing else runs any more. */
+static void snapshot_end(struct worker *worker)
+{
+	struct provisioner *provisioner = &worker->provisioner;
+	struct bulk_progress progress = {0};
+	char reason[SNAPSHOT_REASON_SIZE];
+	uint64_t behind = snapshot_behind(worker);
+
+	if (behind == 0 || (provisioner->snapshot_revision && behind < SNAPSHOT_CHANGES))
+		return;
+	struct store *store = provisioner->store;
+	struct snapshot snapshot = {.revision = store->revision, .digest = {store->digest[0], store->digest[1]}};
+	memcpy(snapshot.id, store->id, sizeof(store->id));
+	if (snapshot_write(&snapshot, store, provisioner->publisher->region, &progress, reason) != 0)
+		log_line(LOG_INFO, "the snapshot cannot be written: %s", reason);
+}
+
+static void log_reason(const char *what, const char *reason)
+{
+	log_line(LOG_INFO, "%s: %s", what, reason);
+}
+
 /* A client with a whole line waiting needs no event; one that is owed an answer is not read. */
 static int poll_fill(struct worker *worker, struct pollfd *fds)
 {
@@ -300,7 +364,9 @@ static int poll_fill(struct worker *worker, struct pollfd *fds)
 		if (left < wait)
 			wait = left > 0 ? left : 0;
 	}
-	return (int)wait;
+	int64_t snapshot = snapshot_wait(worker, now);
+	wait = snapshot < wait ? snapshot : wait;
+	return wait > 0 ? (int)wait : 0;
 }
 
 /* Backwards: closing one moves the last into its place, which was served already. */
@@ -341,6 +407,7 @@ static void worker_loop(struct worker *worker)
 			signal_read(worker);
 		if (fds[2].revents)
 			jobs_poll(worker->provisioner.jobs);
+		snapshot_start(worker);
 		clients_serve(worker, fds + OWN_FDS, count);
 		if (fds[1].revents)
 			clients_accept(worker);
@@ -390,12 +457,32 @@ static int region_init(struct worker *worker)
 	return 0;
 }
 
+static int table_start(struct worker *worker)
+{
+	struct provisioner *provisioner = &worker->provisioner;
+	int64_t begin = request_clock_ms();
+	char reason[SNAPSHOT_REASON_SIZE] = "";
+	int rc = publisher_start(&worker->publisher, provisioner->store, &provisioner->snapshot_revision, reason);
+
+	if (rc || provisioner->store->number_count < SNAPSHOT_NUMBERS_MIN)
+		return rc;
+	long long took = request_clock_ms() - begin;
+	if (provisioner->snapshot_revision)
+		log_line(LOG_INFO, "table of %lld numbers from the snapshot of revision %llu in %lld ms",
+			 (long long)provisioner->store->number_count,
+			 (unsigned long long)provisioner->snapshot_revision, took);
+	else
+		log_line(LOG_INFO, "table of %lld numbers from the store in %lld ms; the snapshot: %s",
+			 (long long)provisioner->store->number_count, took, reason);
+	return 0;
+}
+
 static int region_start(struct worker *worker)
 {
 	int rc = region_init(worker);
 
 	if (rc == 0 && worker->provisioner.publisher)
-		rc = publisher_rebuild(&worker->publisher, worker->provisioner.store);
+		rc = table_start(worker);
 	if (rc == 0)
 		return 0;
 	log_line(LOG_ERR, "shared region: %s",
@@ -503,6 +590,9 @@ static void worker_finish(struct worker *worker)
 	if (worker->signals >= 0)
 		close(worker->signals);
 	jobs_free(worker->provisioner.jobs);
+	worker->provisioner.jobs = NULL;
+	if (worker->listener >= 0)
+		snapshot_end(worker);
 	publisher_finish(&worker->publisher);
 	store_free(worker->provisioner.store);
 }
@@ -585,6 +675,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	worker.provisioner.region_name = worker.options.region_name;
 	worker.provisioner.worker = true;
+	worker.provisioner.log = log_reason;
 	worker.provisioner.started_ms = request_clock_ms();
 	int rc = worker_start(&worker);
 	if (rc == 0)
