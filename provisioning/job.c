@@ -13,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 10000, RETRY_MIN_S = 1, PUBLISH_NS_A_ROW = 400 };
+/* the last two: as measured, for as long as a job has not shown its own pace */
+enum { BUSY_MS = 10000, RETRY_MIN_S = 1, WRITE_NS_A_ROW = 4000, PUBLISH_NS_A_ROW = 400 };
 
 static const char *const phase_names[JOB_PHASES] = {
 	[JOB_START] = "start", [JOB_READ] = "read",     [JOB_CHECK] = "check",
@@ -184,8 +185,11 @@ static int retry_after(const struct job *job)
 {
 	uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
 	double spent = (double)(request_clock_ms() - atomic_load(&job->phase_ms)) / 1000;
-	double left = done && total > done ? spent * (double)(total - done) / (double)done : 0;
+	double left = total > done ? (double)(total - done) : 0;
 
+	left *= done > total / 20 ? spent / (double)done : WRITE_NS_A_ROW / 1e9;
+	if (atomic_load(&job->phase) != JOB_WRITE)
+		left = 0;
 	left += (double)total * PUBLISH_NS_A_ROW / 1e9;
 	return RETRY_MIN_S + (int)left;
 }
