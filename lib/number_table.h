@@ -2,11 +2,13 @@
 /**
  * The number table: E.164 number -> attribute set, in the shared region.
  *
- * Readers take no lock. The one writer changes single aligned words, so it may be killed anywhere. Ranges come later.
+ * Readers take no lock. The one writer changes single aligned words, so it may be killed anywhere. An exact number
+ * beats a range; of nested ranges the narrower wins.
  */
 #ifndef TRUNKGATE_NUMBER_TABLE_H
 #define TRUNKGATE_NUMBER_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "field.h"
@@ -30,6 +32,12 @@ int number_table_set(const struct region *region, uint32_t id, struct attribute_
 /** Numbers in the published table. */
 uint64_t number_table_count(const struct region *region);
 
+/**
+ * Goes through the exact numbers of the published table, in no order: start with *cursor = 0. Returns 1 with a number,
+ * 0 at the end, -EAGAIN if nothing is published. Numbers that change meanwhile may be missed.
+ */
+int number_table_next(const struct region *region, uint64_t *cursor, uint64_t *e164, uint32_t *set);
+
 /** The writer. It keeps no memory of its own but this struct; one per process. */
 struct number_table;
 
@@ -52,6 +60,55 @@ int number_table_put(struct number_table *table, uint64_t e164, uint32_t set);
 
 /** Takes a number away; one that is not there is fine. */
 void number_table_delete(struct number_table *table, uint64_t e164);
+
+/** Exact numbers in it. */
+uint64_t number_table_size(const struct number_table *table);
+
+enum { NUMBER_RANGE_DEPTH = 32 }; /**< ranges inside one another */
+
+/** first..last, both included. */
+struct number_range {
+	uint64_t first, last;
+	uint32_t set;
+};
+
+/**
+ * Puts all ranges in force at once, also in a published table; their sets must have been added. They are sorted by
+ * first, at the same first the wider one before the narrower. Returns 0, -ENOSPC, -EINVAL (two overlap in part, or one
+ * is upside down) or -E2BIG (nested too deep); on an error the earlier ones stay in force.
+ */
+int number_table_set_ranges(struct number_table *table, const struct number_range *ranges, size_t count);
+
+/**
+ * The memory of a table, to be kept in a file: first the buckets, then the directory of the sets, then the sets.
+ *
+ * A published table may be copied while it changes, in this order: what the buckets name is in the directory, and what
+ * that names is among the sets. Each number is then as it was at some moment of the copying; ranges are not in it.
+ */
+enum number_image_part { NUMBER_IMAGE_BUCKETS, NUMBER_IMAGE_DIRECTORY, NUMBER_IMAGE_SETS, NUMBER_IMAGE_PARTS };
+
+struct number_image {
+	uint64_t root;                     /**< which table it is of */
+	uint64_t size[NUMBER_IMAGE_PARTS]; /**< bytes */
+};
+
+/** Starts the image of the published table. Returns 0 or -EAGAIN. */
+int number_image_start(const struct region *region, struct number_image *image);
+
+/** A part as it is now, and its size in the image; @p sets is the highest id of a set. */
+const void *number_image_part(const struct region *region, struct number_image *image, enum number_image_part part,
+			      uint32_t sets);
+
+/** False if another table was published meanwhile: what was copied is worth nothing. */
+bool number_image_current(const struct region *region, const struct number_image *image);
+
+/**
+ * Starts a new, unpublished table of the sizes of an image. Its parts are filled through number_image_room(), and then
+ * number_image_end() counts the numbers. Returns 0, -ENOMEM, -ENOSPC, or -EINVAL for sizes that no table has.
+ */
+int number_image_new(struct region *region, const struct number_image *image, struct number_table **table);
+void *number_image_room(struct number_table *table, enum number_image_part part);
+void number_image_end(struct number_table *table, const struct number_image *image);
 
 /** Makes @p table what every look-up sees, and gives the memory of the one before back. */
 void number_table_publish(struct number_table *table);

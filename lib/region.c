@@ -11,15 +11,17 @@ enum { PAGE = 4096 };
 const size_t region_size_min = (size_t)64 << 20;
 const size_t region_size_default = (size_t)32 << 30;
 
-/* Shares of the region in 64ths. Two halves of 4 + 12 + 12, the four slots of the topology take the rest. */
-enum { DIRECTORY_SHARE = 4, HEAP_SHARE = 12, BUCKETS_SHARE = 12, SLOT_SHARE = 1 };
+/* Shares of the region in 128ths: two halves, and the four slots of the topology. */
+enum { DIRECTORY_SHARE = 7, HEAP_SHARE = 24, BUCKETS_SHARE = 24, SEGMENTS_SHARE = 1, SLOT_SHARE = 2 };
 
-_Static_assert(2 * (DIRECTORY_SHARE + HEAP_SHARE + BUCKETS_SHARE) + TOPOLOGY_SLOTS * SLOT_SHARE < 64,
+_Static_assert(2 * (DIRECTORY_SHARE + HEAP_SHARE + BUCKETS_SHARE + RANGE_SLOTS * SEGMENTS_SHARE) +
+			       TOPOLOGY_SLOTS * SLOT_SHARE <
+		       128,
 	       "the shares leave room for the header");
 
 static struct area area_take(uint64_t *next, uint64_t total, unsigned share)
 {
-	struct area area = {.offset = *next, .size = total / 64 * share / PAGE * PAGE};
+	struct area area = {.offset = *next, .size = total / 128 * share / PAGE * PAGE};
 	*next += area.size;
 	return area;
 }
@@ -35,6 +37,8 @@ static void lay_out(struct region *region, size_t size)
 		region->half[i].directory = area_take(&next, size, DIRECTORY_SHARE);
 		region->half[i].heap = area_take(&next, size, HEAP_SHARE);
 		region->half[i].buckets = area_take(&next, size, BUCKETS_SHARE);
+		for (unsigned k = 0; k < RANGE_SLOTS; k++)
+			region->half[i].segments[k] = area_take(&next, size, SEGMENTS_SHARE);
 	}
 	atomic_store_explicit(&region->magic, REGION_MAGIC, memory_order_release);
 }

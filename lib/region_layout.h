@@ -9,9 +9,10 @@
 #include "region.h"
 
 enum {
-	REGION_LAYOUT = 1,
+	REGION_LAYOUT = 2,
 	TOPOLOGY_SLOTS = 4,
 	NUMBER_HALVES = 2,
+	RANGE_SLOTS = 4,
 	BUCKET_KEYS = 5,
 };
 
@@ -29,12 +30,22 @@ struct bucket {
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 #define BUCKET_DELETED UINT64_MAX
 
+/** The ranges as they apply: from start up to the next segment's start. Sorted; the last one has set 0. */
+struct segment {
+	uint64_t start;
+	uint32_t set; /**< 0: no range here */
+	uint32_t unused;
+};
+
 /** What one half holds. */
 struct half {
 	struct area directory; /**< _Atomic uint32_t by set id: offset in heap / 8; 0: no such set */
 	struct area heap;      /**< struct set_record, 8-byte aligned */
 	struct area buckets;
+	struct area segments[RANGE_SLOTS];
 	_Atomic uint64_t count, heap_used;
+	/** generation << 32 | number of segments; they stand in slot generation % RANGE_SLOTS */
+	_Atomic uint64_t range_root;
 };
 
 /** Never changed once its directory entry was stored. */
@@ -73,6 +84,21 @@ static inline unsigned root_half(uint64_t root)
 static inline uint64_t root_generation(uint64_t root)
 {
 	return root >> 33;
+}
+
+static inline uint64_t range_generation(uint64_t ranges)
+{
+	return ranges >> 32;
+}
+
+static inline unsigned range_slot(uint64_t ranges)
+{
+	return (unsigned)(range_generation(ranges) % RANGE_SLOTS);
+}
+
+static inline uint32_t range_segments(uint64_t ranges)
+{
+	return (uint32_t)ranges;
 }
 
 static inline void *region_at(const struct region *region, uint64_t offset)

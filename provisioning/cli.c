@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** trunkgate: the operations on the command line, through the worker or, while none runs, on the store itself. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "request.h"
+#include "job.h"
 #include "topology_document.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 enum { ANSWER_MS = 60000, WAIT_MS = 3000, WAIT_STEP_MS = 10, COLUMNS_MAX = 16 };
+enum { POLL_FIRST_MS = 5, POLL_LAST_MS = 200, BAR_WIDTH = 30 };
 
 struct options {
 	const char *store, *socket; /**< NULL: not to be used */
-	bool store_given, socket_given, json, help, operations, version;
+	bool store_given, socket_given, json, help, operations, version, no_wait;
+	const char *report;
 	const char *words[OPERATION_ARGUMENTS_MAX + 3]; /**< operation and arguments, one too many at most */
 	size_t word_count;
+};
+
+/* Who answers. The store stays open while a job runs in this process. */
+struct door {
+	const struct options *options;
+	struct provisioner provisioner;
+	int file; /* goes along with the first request */
 };
 
 /* --- help --- */
@@ -38,6 +50,8 @@ static void help_print(FILE *out)
 	      "  --json         print the worker's answer as it is\n"
 	      "  --store FILE   work on this store (default " DEFAULT_STORE ")\n"
 	      "  --socket PATH  the worker's socket (default " DEFAULT_SOCKET ")\n"
+	      "  --no-wait      import, export, verify: show the job's number and end; the worker goes on\n"
+	      "  --report FILE  import: write every fault to this file as well\n"
 	      "  --             what follows is no option\n"
 	      "  --help, --version, --operations\n\n"
 	      "Only one of --store and --socket: the other is not used. `trunkgate <operation> --help` tells more.\n"
@@ -161,7 +175,7 @@ static void fields_print(struct json_object *result)
 static void next_print(const struct options *options, struct json_object *next)
 {
 	const char *const *words = options->words;
-	bool numbers = strcmp(words[0], "number_list") == 0;
+	bool numbers = strcmp(words[0], "number_list") == 0 || strcmp(words[0], "range_list") == 0;
 	size_t limit = numbers ? 2 : 1;
 
 	fprintf(stderr, "more: trunkgate %s ", words[0]);
@@ -178,6 +192,10 @@ static void result_print(const struct options *options, struct json_object *resu
 	if (strcmp(options->words[0], "topology_get") == 0) {
 		puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 								    JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else if (json_object_object_get_ex(result, "job", &list)) {
+		fields_print(result);
+		if (json_object_object_get_ex(result, "items", &list))
+			table_print(list);
 	} else if (json_object_object_get_ex(result, "items", &list)) {
 		table_print(list);
 		if (json_object_object_get_ex(result, "next", &next))
@@ -246,21 +264,34 @@ static bool operation_writes(const char *name)
 	return operation && (operation->flags & OPERATION_WRITES);
 }
 
+static void door_close(struct door *door)
+{
+	jobs_free(door->provisioner.jobs);
+	store_free(door->provisioner.store);
+	door->provisioner = (struct provisioner){.region_name = ""};
+}
+
 /* On the store itself. Returns -EBUSY while another process has it; every other outcome is an answer. */
-static int store_ask(const struct options *options, const char *request, bool worker_awaited, char **answer,
+static int store_ask(struct door *door, const char *request, bool worker_awaited, char **answer,
 		     char error[STORE_ERROR_SIZE])
 {
-	struct provisioner provisioner = {.region_name = "", .worker_awaited = worker_awaited};
+	const struct options *options = door->options;
+	struct provisioner *provisioner = &door->provisioner;
+	provisioner->worker_awaited = worker_awaited;
 	char user[32];
-	int rc = store_open(options->store, operation_writes(options->words[0]), &provisioner.store, error);
+	int rc = provisioner->store
+			 ? 0
+			 : store_open(options->store, operation_writes(options->words[0]), &provisioner->store, error);
 
 	if (rc == -EBUSY)
 		return rc;
 	if (rc)
 		*answer = request_refuse(FAULT_UNAVAILABLE, "store", error);
 	else
-		*answer = request_answer(&provisioner, request, strlen(request), own_name(user, sizeof(user)));
-	store_free(provisioner.store);
+		*answer = request_answer(provisioner, request, strlen(request), own_name(user, sizeof(user)),
+					 door->file >= 0 ? dup(door->file) : -1);
+	if (!provisioner->jobs)
+		door_close(door);
 	return 0;
 }
 
@@ -296,18 +327,22 @@ static char *busy_refusal(const struct options *options, const char *error)
  * that nobody answers on was left by a worker that ended. Kamailio starts it again within that while, and only the
  * worker can put a change in force for the calls that go on, so until then the store is left alone.
  */
-static char *ask(const struct options *options, const char *request)
+static char *ask(struct door *door, const char *request)
 {
+	const struct options *options = door->options;
 	char error[STORE_ERROR_SIZE] = "", *answer = NULL;
 
+	if (door->provisioner.store) /* a job runs in this process */
+		return store_ask(door, request, door->provisioner.worker_awaited, &answer, error) == 0 ? answer : NULL;
 	for (int waited = 0; waited <= WAIT_MS; waited += WAIT_STEP_MS) {
-		int rc = options->socket ? client_call(options->socket, request, ANSWER_MS, &answer) : -ENOENT;
+		int rc = options->socket ? client_call_file(options->socket, request, door->file, ANSWER_MS, &answer)
+					 : -ENOENT;
 		if (rc == 0)
 			return answer;
 		if (!no_worker(rc) || !options->store)
 			return socket_refusal(options->socket, rc);
 		bool left = rc == -ECONNREFUSED;
-		if ((!left || waited >= WAIT_MS) && store_ask(options, request, left, &answer, error) == 0)
+		if ((!left || waited >= WAIT_MS) && store_ask(door, request, left, &answer, error) == 0)
 			return answer;
 		poll(NULL, 0, WAIT_STEP_MS);
 	}
@@ -361,6 +396,7 @@ static char *file_text(const char *name)
 /* Returns the number of arguments used, 0 for a plain word, -1 for a mistake. */
 static int option_take(struct options *options, int left, char **argv)
 {
+	bool report_given;
 	struct {
 		const char *name;
 		bool *flag;
@@ -371,6 +407,8 @@ static int option_take(struct options *options, int left, char **argv)
 		     {"-h", &options->help, NULL, NULL},
 		     {"--version", &options->version, NULL, NULL},
 		     {"--operations", &options->operations, NULL, NULL},
+		     {"--no-wait", &options->no_wait, NULL, NULL},
+		     {"--report", NULL, &options->report, &report_given},
 		     {"--store", NULL, &options->store, &options->store_given},
 		     {"--socket", NULL, &options->socket, &options->socket_given}};
 
@@ -423,11 +461,204 @@ static int options_parse(int argc, char **argv, struct options *options)
 	return 0;
 }
 
+/* --- jobs --- */
+
+static int64_t object_integer(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_int64(value) : 0;
+}
+
+static const char *object_text(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
+}
+
+/* The worker's answer to "job <id> [<limit> <after>]"; NULL if it cannot be had, which is told. */
+static struct json_object *job_ask(struct door *door, int64_t id, const char *limit, int64_t after, char **line)
+{
+	char id_text[24], after_text[24], reason[160];
+	struct json_object *code = NULL;
+
+	snprintf(id_text, sizeof(id_text), "%lld", (long long)id);
+	snprintf(after_text, sizeof(after_text), "%lld", (long long)after);
+	const char *const arguments[] = {id_text, limit, after_text};
+	char *request = client_request("job", arguments, 3, NULL, "cli");
+	*line = request ? ask(door, request) : NULL;
+	free(request);
+	struct json_object *answer = *line ? document_parse(*line, strlen(*line), reason, sizeof(reason)) : NULL;
+	if (answer && json_object_object_get_ex(answer, "code", &code) && json_object_get_int(code) == 200)
+		return answer;
+	fprintf(stderr, "trunkgate: the worker ended while the job ran: see `trunkgate status` for what it holds\n");
+	json_object_put(answer);
+	free(*line);
+	*line = NULL;
+	return NULL;
+}
+
+/* A bar on a terminal, else a line a phase. */
+static void progress_print(struct json_object *job, char phase[16])
+{
+	int percent = (int)object_integer(job, "percent"), full = percent * BAR_WIDTH / 100;
+	const char *now = object_text(job, "phase");
+
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%-8s [%.*s%*s] %3d %% %12lld\033[K", now, full, "##############################",
+			BAR_WIDTH - full, "", percent, (long long)object_integer(job, "done"));
+	else if (strcmp(phase, now) != 0)
+		fprintf(stderr, "%s\n", now);
+	snprintf(phase, 16, "%s", now);
+}
+
+/* The last answer, when the job has ended. */
+static struct json_object *job_wait(struct door *door, int64_t id, char **line)
+{
+	char phase[16] = "";
+
+	for (int wait = POLL_FIRST_MS;; wait = wait * 2 < POLL_LAST_MS ? wait * 2 : POLL_LAST_MS) {
+		struct json_object *answer = job_ask(door, id, "20", 0, line), *job = NULL;
+		if (!answer)
+			return NULL;
+		json_object_object_get_ex(answer, "result", &job);
+		if (strcmp(object_text(job, "state"), "running") != 0) {
+			if (isatty(STDERR_FILENO))
+				fputs("\r\033[K", stderr);
+			return answer;
+		}
+		progress_print(job, phase);
+		json_object_put(answer);
+		free(*line);
+		poll(NULL, 0, wait);
+	}
+}
+
+static void faults_write(FILE *file, struct json_object *items)
+{
+	for (size_t i = 0; items && i < json_object_array_length(items); i++) {
+		struct json_object *item = json_object_array_get_idx(items, i);
+		fprintf(file, "%lld,%s,\"%s\"\n", (long long)object_integer(item, "line"), object_text(item, "column"),
+			object_text(item, "reason"));
+	}
+}
+
+/* Every fault that the worker keeps, page after page. */
+static int report_write(struct door *door, int64_t id)
+{
+	FILE *file = fopen(door->options->report, "w");
+	int64_t next = 0;
+
+	if (!file)
+		return fprintf(stderr, "trunkgate: %s: %s\n", door->options->report, strerror(errno)), -errno;
+	fputs("line,column,reason\n", file);
+	do {
+		char *line = NULL;
+		struct json_object *answer = job_ask(door, id, "500", next, &line), *job = NULL, *items = NULL;
+		json_object_object_get_ex(answer, "result", &job);
+		json_object_object_get_ex(job, "items", &items);
+		faults_write(file, items);
+		next = object_integer(job, "next");
+		json_object_put(answer);
+		free(line);
+	} while (next);
+	return fclose(file) == 0 ? 0 : -errno;
+}
+
+static int job_follow(struct door *door, const char *answer)
+{
+	char reason[160], *line = NULL;
+	struct json_object *start = document_parse(answer, strlen(answer), reason, sizeof(reason)), *job = NULL;
+
+	json_object_object_get_ex(start, "result", &job);
+	int64_t id = object_integer(job, "job");
+	json_object_put(start);
+	struct json_object *end = job_wait(door, id, &line);
+	if (!end)
+		return EXIT_REFUSED;
+	json_object_object_get_ex(end, "result", &job);
+	bool done = strcmp(object_text(job, "state"), "done") == 0;
+	if (door->options->json)
+		puts(line);
+	else
+		result_print(door->options, job);
+	int rc = door->options->report ? report_write(door, id) : 0;
+	json_object_put(end);
+	free(line);
+	return done && rc == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
+/* The caller's own user opens the files: import from it, or export beside it and rename. */
+static int job_file(const struct operation *operation, const char *name, char *beside, size_t size)
+{
+	if (operation->flags & OPERATION_TAKES_FILE)
+		return strcmp(name, "-") == 0 ? dup(STDIN_FILENO) : open(name, O_RDONLY | O_CLOEXEC);
+	if (strcmp(name, "-") == 0)
+		return dup(STDOUT_FILENO);
+	snprintf(beside, size, "%s.XXXXXX", name);
+	return mkostemp(beside, O_CLOEXEC);
+}
+
+static bool answer_done(const char *answer)
+{
+	return strncmp(answer, "{\"code\":200,", 12) == 0;
+}
+
+static int beside_finish(const char *beside, const char *name, int status)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	if (status == EXIT_SUCCESS && chmod(beside, 0666 & ~mask) == 0 && rename(beside, name) == 0)
+		return EXIT_SUCCESS;
+	if (status == EXIT_SUCCESS)
+		fprintf(stderr, "trunkgate: %s: %s\n", name, strerror(errno));
+	unlink(beside);
+	return EXIT_REFUSED;
+}
+
+static int job_run(const struct options *options, const struct operation *operation)
+{
+	const char *const *arguments = options->words + 1;
+	size_t count = options->word_count - 1;
+	char beside[PATH_MAX + 8] = "";
+	bool waits = !options->no_wait, file = operation->flags & (OPERATION_TAKES_FILE | OPERATION_WRITES_FILE);
+	struct door door = {.options = options, .provisioner = {.region_name = ""}, .file = -1};
+
+	/* what is not waited for is written by the worker's own user to its own path */
+	if (file && count && (waits || (operation->flags & OPERATION_TAKES_FILE))) {
+		door.file = job_file(operation, arguments[0], beside, sizeof(beside));
+		if (door.file < 0)
+			return fprintf(stderr, "trunkgate: file: %s: %s\n", arguments[0], strerror(errno)), EXIT_USAGE;
+	}
+	char *request = client_request(operation->name, arguments, count, NULL, "cli");
+	char *answer = request ? ask(&door, request) : NULL;
+	if (door.file >= 0)
+		close(door.file);
+	door.file = -1;
+	int status = EXIT_REFUSED;
+	if (answer && answer_done(answer) && (waits || door.provisioner.store))
+		status = job_follow(&door, answer);
+	else if (answer)
+		status = answer_print(options, answer);
+	if (*beside)
+		status = beside_finish(beside, arguments[0], status);
+	door_close(&door);
+	free(answer);
+	free(request);
+	return status;
+}
+
 static int operation_run(const struct options *options, const struct operation *operation)
 {
 	const char *const *arguments = options->words + 1;
 	size_t count = options->word_count - 1;
+	struct door door = {.options = options, .provisioner = {.region_name = ""}, .file = -1};
 	char *document = NULL;
+
+	if (operation->flags & OPERATION_JOB)
+		return job_run(options, operation);
 
 	if ((operation->flags & OPERATION_READS_FILE) && count > 0) {
 		document = file_text(arguments[0]);
@@ -438,7 +669,7 @@ static int operation_run(const struct options *options, const struct operation *
 	struct fault fault;
 	bool good = operation_check(operation, arguments, count, &fault) == 0;
 	char *request = good ? client_request(operation->name, arguments, count, document, "cli") : NULL;
-	char *answer = request ? ask(options, request)
+	char *answer = request ? ask(&door, request)
 		       : good  ? NULL
 			       : request_refuse(fault.code, fault.field, fault.reason);
 	int status =

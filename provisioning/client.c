@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RESPONSE_MAX = 256 << 20, RETRY_MS = 20 };
+enum { RESPONSE_MAX = 256 << 20, RETRY_MS = 20, FILE_CONTROL_SIZE = CMSG_SPACE(sizeof(int)) };
 
 static int64_t clock_ms(void)
 {
@@ -63,8 +63,21 @@ static int socket_connect(const char *path, int64_t deadline)
 	return fd;
 }
 
-static int line_send(int fd, const char *line, size_t length, int64_t deadline)
+/* The descriptor goes with the first byte. */
+static void file_attach(struct msghdr *message, char control[FILE_CONTROL_SIZE], int file)
 {
+	message->msg_control = control;
+	message->msg_controllen = FILE_CONTROL_SIZE;
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(file));
+	memcpy(CMSG_DATA(header), &file, sizeof(file));
+}
+
+static int line_send(int fd, const char *line, size_t length, int file, int64_t deadline)
+{
+	_Alignas(struct cmsghdr) char control[FILE_CONTROL_SIZE] = {0};
 	char newline[] = "\n";
 
 	for (size_t sent = 0; sent < length + 1;) {
@@ -72,6 +85,8 @@ static int line_send(int fd, const char *line, size_t length, int64_t deadline)
 					 .iov_len = sent < length ? length - sent : 0},
 					{.iov_base = newline, .iov_len = 1}};
 		struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+		if (file >= 0 && sent == 0)
+			file_attach(&message, control, file);
 		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
 		if (n >= 0) {
 			sent += (size_t)n;
@@ -128,6 +143,11 @@ static int line_receive(int fd, struct line *line, int64_t deadline)
 
 int client_call(const char *socket, const char *request, int timeout_ms, char **response)
 {
+	return client_call_file(socket, request, -1, timeout_ms, response);
+}
+
+int client_call_file(const char *socket, const char *request, int file, int timeout_ms, char **response)
+{
 	int64_t deadline = clock_ms() + timeout_ms;
 	struct line line = {0};
 
@@ -136,7 +156,7 @@ int client_call(const char *socket, const char *request, int timeout_ms, char **
 	int fd = socket_connect(socket, deadline);
 	if (fd < 0)
 		return fd;
-	int rc = line_send(fd, request, strlen(request), deadline);
+	int rc = line_send(fd, request, strlen(request), file, deadline);
 	while (rc == 0)
 		rc = line_receive(fd, &line, deadline);
 	close(fd);

@@ -17,6 +17,9 @@
  */
 int client_call(const char *socket, const char *request, int timeout_ms, char **response);
 
+/** The same with a descriptor that the worker is to read or write; -1 for none. It stays open here. */
+int client_call_file(const char *socket, const char *request, int file, int timeout_ms, char **response);
+
 /** Builds a request line (malloc'd); @p document and @p via may be NULL. NULL only for want of memory. */
 char *client_request(const char *operation, const char *const *arguments, size_t count, const char *document,
 		     const char *via);

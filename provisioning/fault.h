@@ -17,6 +17,7 @@ struct fault {
 	int code; /**< 0 = none */
 	char field[256];
 	char reason[256];
+	int retry_after; /**< seconds; 0 = not known */
 };
 
 /** Sets the fault and returns its -errno: -EINVAL, -ENOENT, -EEXIST, -EIO. */

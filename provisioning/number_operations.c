@@ -7,36 +7,24 @@
 #include "number.h"
 #include "request.h"
 #include "service.h"
+#include "set_store.h"
 
 static void text_add(struct call *call, const char *key, const char *text)
 {
 	json_object_object_add(call->result, key, json_object_new_string(text));
 }
 
-/* Arguments were checked: parsing cannot fail. */
-static uint64_t e164_of(const char *text)
-{
-	uint64_t e164 = 0;
-
-	number_parse(span_of(text), &e164);
-	return e164;
-}
-
 /* --- accounts --- */
 
-static int account_find(struct call *call, const char *account)
+static int number_count(struct call *call, int64_t account, int64_t *count)
 {
-	int64_t found;
-	int rc = store_integer(call->store, &found, "SELECT 1 FROM account WHERE name = ?", "t", account);
-
-	return rc == -ENOENT ? fault_set(&call->fault, FAULT_NOT_FOUND, "account", "there is no account %s", account)
-			     : rc;
+	return store_integer(call->store, count, "SELECT count(*) FROM number WHERE account = ?", "i", account);
 }
 
-static int account_count(struct call *call, const char *account, int64_t *count)
+static int range_count(struct call *call, const char *account, int64_t *count)
 {
 	return store_integer(call->store, count,
-			     "SELECT count(*) FROM attribute_set s JOIN number n ON n.attribute_set = s.id"
+			     "SELECT count(*) FROM attribute_set s JOIN number_range r ON r.attribute_set = s.id"
 			     " WHERE s.account = ?",
 			     "t", account);
 }
@@ -50,13 +38,16 @@ static int account_set(struct call *call)
 
 static int account_get(struct call *call)
 {
-	int64_t count = 0;
-	int rc = account_find(call, call->arguments[0]);
+	int64_t account = 0, numbers = 0, ranges = 0;
+	int rc = request_account(call, call->arguments[0], &account);
 
 	if (rc == 0)
-		rc = account_count(call, call->arguments[0], &count);
+		rc = number_count(call, account, &numbers);
+	if (rc == 0)
+		rc = range_count(call, call->arguments[0], &ranges);
 	text_add(call, "accountName", call->arguments[0]);
-	json_object_object_add(call->result, "numberCount", json_object_new_int64(count));
+	json_object_object_add(call->result, "numberCount", json_object_new_int64(numbers));
+	json_object_object_add(call->result, "rangeCount", json_object_new_int64(ranges));
 	return rc;
 }
 
@@ -85,41 +76,24 @@ static int sets_drop(struct call *call, const char *account)
 static int account_delete(struct call *call)
 {
 	const char *account = call->arguments[0];
-	int64_t count = 0;
-	int rc = account_find(call, account);
+	int64_t id = 0, count = 0;
+	int rc = request_account(call, account, &id);
 
 	if (rc == 0)
-		rc = account_count(call, account, &count);
+		rc = number_count(call, id, &count);
 	if (rc == 0 && count > 0)
 		rc = fault_set(&call->fault, FAULT_CONFLICT, "account", "%s still has %lld number%s", account,
+			       (long long)count, count == 1 ? "" : "s");
+	if (rc == 0)
+		rc = range_count(call, account, &count);
+	if (rc == 0 && count > 0)
+		rc = fault_set(&call->fault, FAULT_CONFLICT, "account", "%s still has %lld range%s", account,
 			       (long long)count, count == 1 ? "" : "s");
 	if (rc == 0)
 		rc = sets_drop(call, account);
 	if (rc == 0)
 		rc = store_run(call->store, "DELETE FROM account WHERE name = ?", "t", account);
 	text_add(call, "accountName", account);
-	return rc;
-}
-
-/* Reads one row more than the page: that there is one is all that "next" needs to know. */
-static int page_read(struct call *call, sqlite3_stmt *statement, unsigned limit, const char *key,
-		     struct json_object *(*item)(sqlite3_stmt *))
-{
-	struct json_object *items = json_object_new_array();
-	int rc;
-
-	json_object_object_add(call->result, "items", items);
-	while ((rc = store_step(call->store, &statement)) > 0) {
-		size_t count = json_object_array_length(items);
-		if (count == limit) {
-			struct json_object *last = json_object_array_get_idx(items, count - 1), *value = NULL;
-			json_object_object_get_ex(last, key, &value);
-			json_object_object_add(call->result, "next", json_object_get(value));
-			sqlite3_finalize(statement);
-			return 0;
-		}
-		json_object_array_add(items, item(statement));
-	}
 	return rc;
 }
 
@@ -131,6 +105,14 @@ static struct json_object *account_item(sqlite3_stmt *statement)
 	return item;
 }
 
+static struct json_object *account_next(struct json_object *item)
+{
+	struct json_object *name = NULL;
+
+	json_object_object_get_ex(item, "accountName", &name);
+	return json_object_get(name);
+}
+
 static int account_list(struct call *call)
 {
 	unsigned limit = operation_limit(call->arguments[0]);
@@ -138,7 +120,7 @@ static int account_list(struct call *call)
 	int rc = store_select(call->store, &statement, "SELECT name FROM account WHERE name > ? ORDER BY name LIMIT ?",
 			      "ti", call->arguments[1] ? call->arguments[1] : "", (int64_t)limit + 1);
 
-	return rc ? rc : page_read(call, statement, limit, "accountName", account_item);
+	return rc ? rc : request_page(call, statement, limit, account_next, account_item);
 }
 
 /* --- numbers --- */
@@ -158,41 +140,32 @@ static struct json_object *number_item(sqlite3_stmt *statement)
 	return item;
 }
 
-static int set_find(struct call *call, const char *account, int64_t service, const char *header, int64_t *set)
+static struct json_object *number_next(struct json_object *item)
 {
-	return store_integer(call->store, set,
-			     "SELECT id FROM attribute_set WHERE account = ? AND service = ? AND header = ?", "tit",
-			     account, service, header);
-}
+	struct json_object *number = NULL;
 
-static int set_intern(struct call *call, const char *account, int64_t service, const char *header, int64_t *set)
-{
-	int rc = set_find(call, account, service, header, set);
-
-	if (rc != -ENOENT)
-		return rc;
-	rc = store_run(call->store, "INSERT INTO attribute_set (account, service, header) VALUES (?, ?, ?)", "tit",
-		       account, service, header);
-	return rc ? rc : set_find(call, account, service, header, set);
+	json_object_object_get_ex(item, "telephoneNumber", &number);
+	return json_object_get(number);
 }
 
 static int number_set(struct call *call)
 {
 	const char *account = call->arguments[1], *header = call->arguments[3] ? call->arguments[3] : "";
 	const struct service *service = service_by_name(span_of(call->arguments[2]));
-	uint64_t e164 = e164_of(call->arguments[0]);
-	int64_t set = 0;
+	uint64_t e164 = request_number(call->arguments[0]);
+	int64_t set = 0, id = 0;
 
 	if (*header && !service->custom_header)
 		return fault_set(&call->fault, FAULT_BAD_VALUE, "header", "%s carries no custom header", service->name);
-	int rc = account_find(call, account);
+	int rc = request_account(call, account, &id);
 	if (rc == 0)
-		rc = set_intern(call, account, service->id, header, &set);
+		rc = set_store_intern(call->store, account, service->id, header, &set);
 	if (rc == 0)
 		rc = store_run(call->store,
-			       "INSERT INTO number (e164, attribute_set) VALUES (?, ?)"
-			       " ON CONFLICT (e164) DO UPDATE SET attribute_set = excluded.attribute_set",
-			       "ii", (int64_t)e164, set);
+			       "INSERT INTO number (e164, attribute_set, account) VALUES (?, ?, ?)"
+			       " ON CONFLICT (e164) DO UPDATE SET attribute_set = excluded.attribute_set,"
+			       " account = excluded.account",
+			       "iii", (int64_t)e164, set, id);
 	call->change = (struct publisher_change){.kind = CHANGE_NUMBER_SET,
 						 .e164 = e164,
 						 .set = (uint32_t)set,
@@ -212,18 +185,44 @@ static int number_missing(struct call *call)
 	return fault_set(&call->fault, FAULT_NOT_FOUND, "number", "%s is not provisioned", call->arguments[0]);
 }
 
-static int number_get(struct call *call)
+/* The narrowest range around a number: backwards from it, the first that reaches it. */
+static int number_range_get(struct call *call, uint64_t e164)
 {
 	sqlite3_stmt *statement;
+	char text[NUMBER_TEXT_SIZE];
 	int rc = store_select(call->store, &statement,
-			      "SELECT n.e164, s.account, s.service, s.header FROM number n"
-			      " JOIN attribute_set s ON s.id = n.attribute_set WHERE n.e164 = ?",
-			      "i", (int64_t)e164_of(call->arguments[0]));
+			      "SELECT ?1, s.account, s.service, s.header, r.first, r.last FROM number_range r"
+			      " CROSS JOIN attribute_set s ON s.id = r.attribute_set"
+			      " WHERE r.first <= ?1 AND r.last >= ?1 ORDER BY r.first DESC, r.last LIMIT 1",
+			      "i", (int64_t)e164);
 
 	if (rc == 0)
 		rc = store_step(call->store, &statement);
 	if (rc < 1)
 		return rc ? rc : number_missing(call);
+	json_object_put(call->result);
+	call->result = number_item(statement);
+	number_format((uint64_t)sqlite3_column_int64(statement, 4), text);
+	text_add(call, "rangeFirst", text);
+	number_format((uint64_t)sqlite3_column_int64(statement, 5), text);
+	text_add(call, "rangeLast", text);
+	sqlite3_finalize(statement);
+	return 0;
+}
+
+static int number_get(struct call *call)
+{
+	uint64_t e164 = request_number(call->arguments[0]);
+	sqlite3_stmt *statement;
+	int rc = store_select(call->store, &statement,
+			      "SELECT n.e164, s.account, s.service, s.header FROM number n"
+			      " JOIN attribute_set s ON s.id = n.attribute_set WHERE n.e164 = ?",
+			      "i", (int64_t)e164);
+
+	if (rc == 0)
+		rc = store_step(call->store, &statement);
+	if (rc < 1)
+		return rc ? rc : number_range_get(call, e164);
 	json_object_put(call->result);
 	call->result = number_item(statement);
 	sqlite3_finalize(statement);
@@ -232,7 +231,7 @@ static int number_get(struct call *call)
 
 static int number_delete(struct call *call)
 {
-	uint64_t e164 = e164_of(call->arguments[0]);
+	uint64_t e164 = request_number(call->arguments[0]);
 	int64_t found;
 	int rc = store_integer(call->store, &found, "SELECT 1 FROM number WHERE e164 = ?", "i", (int64_t)e164);
 
@@ -247,8 +246,9 @@ static int number_list(struct call *call)
 {
 	const char *account = call->arguments[0] ? call->arguments[0] : "";
 	unsigned limit = operation_limit(call->arguments[1]);
-	int64_t after = call->arguments[2] ? (int64_t)e164_of(call->arguments[2]) : 0;
+	int64_t after = call->arguments[2] ? (int64_t)request_number(call->arguments[2]) : 0;
 	sqlite3_stmt *statement;
+	int64_t id;
 	int rc;
 
 	if (!*account || strcmp(account, "-") == 0) {
@@ -258,16 +258,16 @@ static int number_list(struct call *call)
 				  " ORDER BY n.e164 LIMIT ?",
 				  "ii", after, (int64_t)limit + 1);
 	} else {
-		rc = account_find(call, account);
+		rc = request_account(call, account, &id);
 		if (rc)
 			return rc;
 		rc = store_select(call->store, &statement,
-				  "SELECT n.e164, s.account, s.service, s.header FROM attribute_set s"
-				  " JOIN number n ON n.attribute_set = s.id WHERE s.account = ? AND n.e164 > ?"
-				  " ORDER BY n.e164 LIMIT ?",
-				  "tii", account, after, (int64_t)limit + 1);
+				  "SELECT n.e164, s.account, s.service, s.header FROM number n"
+				  " CROSS JOIN attribute_set s ON s.id = n.attribute_set"
+				  " WHERE n.account = ? AND n.e164 > ? ORDER BY n.e164 LIMIT ?",
+				  "iii", id, after, (int64_t)limit + 1);
 	}
-	return rc ? rc : page_read(call, statement, limit, "telephoneNumber", number_item);
+	return rc ? rc : request_page(call, statement, limit, number_next, number_item);
 }
 
 const struct call_handler number_handlers[] = {{.name = "account_set", .run = account_set},

@@ -2,6 +2,7 @@
 /** The operation table and the one check of arguments. */
 #include "operation.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +44,24 @@ static const char *limit_fault(struct span text)
 	return value >= 1 && value <= OPERATION_LIST_MAX ? NULL : "must be a whole number from 1 to 500";
 }
 
+static int range_parse(struct span text, uint64_t *first, uint64_t *last)
+{
+	const char *dash = text.len ? memchr(text.ptr, '-', text.len) : NULL;
+
+	if (!dash)
+		return -EINVAL;
+	struct span low = {text.ptr, (size_t)(dash - text.ptr)}, high = {dash + 1, text.len - low.len - 1};
+	int rc = number_parse(low, first);
+	return rc ? rc : number_parse(high, last);
+}
+
+static const char *range_fault(struct span text)
+{
+	uint64_t first, last;
+
+	return range_parse(text, &first, &last) ? "must be two numbers: +<first>-+<last>" : NULL;
+}
+
 static const char *file_fault(struct span text)
 {
 	return text.len >= 1 && text.len <= 4095 ? NULL : "must be the name of a file";
@@ -56,6 +75,14 @@ static const char *dry_run_fault(struct span text)
 static const char *dry_run_choice(size_t index)
 {
 	return index == 0 ? "dry-run" : NULL;
+}
+
+static const char *count_fault(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return "must be a whole number";
+	return text.len >= 1 && text.len <= 15 ? NULL : "must be a whole number";
 }
 
 static const char *state_fault(struct span text)
@@ -84,7 +111,11 @@ static const struct argument_kind
 			.rule = "a service of the gateway",
 			.fault = service_fault,
 			.choice = service_choice},
+	range_kind = {.name = "range", .rule = "+<first>-+<last>", .fault = range_fault},
 	header_kind = {.name = "header", .rule = "1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
+	job_kind = {.name = "job", .rule = "number of a job", .fault = count_fault},
+	count_kind = {.name = "count", .rule = "rows to pass over: next of the page before", .fault = count_fault},
+	csv_kind = {.name = "file", .rule = "a CSV file", .fault = file_fault},
 	limit_kind = {.name = "limit", .rule = "1-500 rows; 100 if absent", .fault = limit_fault},
 	file_kind = {.name = "file", .rule = "a JSON file of at most 30 MB", .fault = file_fault},
 	dry_run_kind = {.name = "dry-run",
@@ -103,7 +134,7 @@ const struct operation operations[] = {
 	 .help = "show an account",
 	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}}},
 	{.name = "account_delete",
-	 .help = "delete an account that has no numbers",
+	 .help = "delete an account that has no numbers and ranges",
 	 .arguments = {{.name = "account", .kind = &account_kind, .required = true}},
 	 .flags = OPERATION_WRITES},
 	{.name = "account_list",
@@ -128,6 +159,44 @@ const struct operation operations[] = {
 	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
 		       {.name = "limit", .kind = &limit_kind},
 		       {.name = "after", .kind = &number_kind}}},
+	{.name = "range_set",
+	 .help = "add or change a range of numbers",
+	 .arguments = {{.name = "first", .kind = &number_kind, .required = true},
+		       {.name = "last", .kind = &number_kind, .required = true},
+		       {.name = "account", .kind = &account_kind, .required = true},
+		       {.name = "service", .kind = &service_kind, .required = true},
+		       {.name = "header", .kind = &header_kind}},
+	 .flags = OPERATION_WRITES},
+	{.name = "range_delete",
+	 .help = "delete a range, not the ranges in it",
+	 .arguments = {{.name = "first", .kind = &number_kind, .required = true},
+		       {.name = "last", .kind = &number_kind, .required = true}},
+	 .flags = OPERATION_WRITES},
+	{.name = "range_list",
+	 .help = "list ranges in order, of one account or all",
+	 .arguments = {{.name = "account", .kind = &account_or_all_kind},
+		       {.name = "limit", .kind = &limit_kind},
+		       {.name = "after", .kind = &range_kind}}},
+	{.name = "import",
+	 .help = "put the numbers and ranges of a CSV file in force, all or none; a job",
+	 .arguments = {{.name = "file", .kind = &csv_kind, .required = true},
+		       {.name = "dry-run", .kind = &dry_run_kind}},
+	 .flags = OPERATION_JOB | OPERATION_TAKES_FILE},
+	{.name = "export",
+	 .help = "write numbers and ranges to a CSV file; a job",
+	 .arguments = {{.name = "file", .kind = &csv_kind, .required = true},
+		       {.name = "account", .kind = &account_or_all_kind}},
+	 .flags = OPERATION_JOB | OPERATION_WRITES_FILE},
+	{.name = "verify", .help = "compare the published table with the store; a job", .flags = OPERATION_JOB},
+	{.name = "digest", .help = "show revision and digest, to be compared with another node"},
+	{.name = "job",
+	 .help = "show a job and the faults that it found",
+	 .arguments = {{.name = "job", .kind = &job_kind, .required = true},
+		       {.name = "limit", .kind = &limit_kind},
+		       {.name = "after", .kind = &count_kind}}},
+	{.name = "job_cancel",
+	 .help = "end a job; nothing is changed",
+	 .arguments = {{.name = "job", .kind = &job_kind, .required = true}}},
 	{.name = "topology_load",
 	 .help = "put a topology document in force, whole or not at all",
 	 .arguments = {{.name = "file", .kind = &file_kind, .required = true},
@@ -190,6 +259,11 @@ void operation_usage(const struct operation *operation, char *text, size_t size)
 	for (const struct argument *argument = operation->arguments; argument->name && used < size; argument++)
 		used += (size_t)snprintf(text + used, size - used, argument->required ? " <%s>" : " [<%s>]",
 					 argument->name);
+}
+
+int operation_range(const char *text, uint64_t *first, uint64_t *last)
+{
+	return range_parse(span_of(text), first, last);
 }
 
 unsigned operation_limit(const char *argument)

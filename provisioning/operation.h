@@ -14,17 +14,20 @@
 #include "span.h"
 
 enum {
-	OPERATION_ARGUMENTS_MAX = 4,
+	OPERATION_ARGUMENTS_MAX = 5,
 	OPERATION_LIST_DEFAULT = 100, /**< rows of a list page */
 	OPERATION_LIST_MAX = 500,
 	OPERATION_FILE_MAX = 30 << 20, /**< bytes of a document, so that it fits a request line */
 };
 
 enum operation_flag {
-	OPERATION_WRITES = 1,     /**< changes the store */
-	OPERATION_READS_FILE = 2, /**< argument 1 is a file; the caller may send its text as "document" */
-	OPERATION_HIDDEN = 4,     /**< not for the command line */
-	OPERATION_NODE_LOCAL = 8, /**< changes only this node's state: no revision, no log, replicas too */
+	OPERATION_WRITES = 1,       /**< changes the store */
+	OPERATION_READS_FILE = 2,   /**< argument 1 is a file; the caller may send its text as "document" */
+	OPERATION_TAKES_FILE = 32,  /**< argument 1 is a file; the caller may send an open descriptor along */
+	OPERATION_WRITES_FILE = 64, /**< the same, for writing */
+	OPERATION_HIDDEN = 4,       /**< not for the command line */
+	OPERATION_JOB = 16,         /**< starts a job and answers with its id */
+	OPERATION_NODE_LOCAL = 8,   /**< changes only this node's state: no revision, no log, replicas too */
 };
 
 /** A kind of argument. */
@@ -61,6 +64,9 @@ int operation_check(const struct operation *operation, const char *const *argume
 
 /** Writes "number_set <number> <account> <service> [<header>]". */
 void operation_usage(const struct operation *operation, char *text, size_t size);
+
+/** The two numbers of a checked "+<first>-+<last>". Returns 0, or -EINVAL for other text. */
+int operation_range(const char *text, uint64_t *first, uint64_t *last);
 
 /** A checked limit argument as a number; NULL gives the default. */
 unsigned operation_limit(const char *argument);

@@ -3,8 +3,11 @@
 #include "publisher.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "range.h"
+#include "snapshot.h"
 #include "topology_store.h"
 
 void publisher_change_finish(struct publisher_change *change)
@@ -43,38 +46,87 @@ static int numbers_put(struct store *store, struct number_table *table)
 	return rc;
 }
 
-static int numbers_rebuild(struct publisher *publisher, struct store *store)
+static int table_build(struct region *region, struct store *store, int64_t count, struct number_table **built)
 {
 	struct number_table *table = NULL;
-	int64_t count = 0;
-	int rc = store_integer(store, &count, "SELECT count(*) FROM number", "");
+	int rc = number_table_new(region, (uint64_t)count, &table);
 
-	if (rc == 0)
-		rc = number_table_new(publisher->region, (uint64_t)count, &table);
 	if (rc == 0)
 		rc = sets_add(store, table);
 	if (rc == 0)
 		rc = numbers_put(store, table);
+	if (rc == 0)
+		rc = ranges_publish(store, table);
 	if (rc) {
 		number_table_free(table);
 		return rc;
 	}
+	*built = table;
+	return 0;
+}
+
+/* Rows that another program wrote are not in the kept count. */
+int publisher_build(struct region *region, struct store *store, struct number_table **table)
+{
+	int64_t count = 0;
+	int rc = table_build(region, store, store->number_count, table);
+
+	if (rc != -ENOSPC)
+		return rc;
+	rc = store_integer(store, &count, "SELECT count(*) FROM number", "");
+	return rc ? rc : count > store->number_count ? table_build(region, store, count, table) : -ENOSPC;
+}
+
+static void table_take(struct publisher *publisher, struct number_table *table)
+{
 	number_table_publish(table);
 	number_table_free(publisher->table);
 	publisher->table = table;
-	return 0;
+}
+
+void publisher_swap(struct publisher *publisher, struct store *store, struct number_table *table, int rc)
+{
+	publisher->stale = publisher->stale || rc != 0;
+	if (rc)
+		return;
+	table_take(publisher, table);
+	if (!publisher->stale)
+		region_set_revision(publisher->region, store->id, store->revision);
 }
 
 int publisher_rebuild(struct publisher *publisher, struct store *store)
 {
+	struct number_table *table = NULL;
 	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
 
 	if (rc == 0)
-		rc = numbers_rebuild(publisher, store);
+		rc = publisher_build(publisher->region, store, &table);
 	publisher->stale = rc != 0;
-	if (rc == 0)
+	if (rc)
+		return rc;
+	table_take(publisher, table);
+	region_set_revision(publisher->region, store->id, store->revision);
+	return 0;
+}
+
+int publisher_start(struct publisher *publisher, struct store *store, uint64_t *revision, char reason[256])
+{
+	struct number_table *table = NULL;
+	uint64_t changes = 0;
+	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
+
+	*revision = 0;
+	if (rc || snapshot_read(store, publisher->region, &table, &changes, reason))
+		return rc ? rc : publisher_rebuild(publisher, store);
+	if (number_table_size(table) == (uint64_t)store->number_count) {
+		table_take(publisher, table);
 		region_set_revision(publisher->region, store->id, store->revision);
-	return rc;
+		*revision = store->revision - changes;
+		return 0;
+	}
+	number_table_free(table);
+	snprintf(reason, 256, "it has another count of numbers than the store");
+	return publisher_rebuild(publisher, store);
 }
 
 static int number_put(struct publisher *publisher, const struct publisher_change *change)
@@ -97,6 +149,8 @@ static int change_apply(struct publisher *publisher, struct store *store, const 
 		for (size_t i = 0; i < change->dropped_count; i++)
 			number_table_drop_set(publisher->table, change->dropped[i]);
 		return 0;
+	case CHANGE_RANGES:
+		return ranges_publish(store, publisher->table);
 	case CHANGE_TOPOLOGY:
 		return topology_store_publish(store, publisher->region, publisher->region_name);
 	default:
@@ -109,7 +163,7 @@ int publisher_apply(struct publisher *publisher, struct store *store, const stru
 	if (publisher->stale || !publisher->table)
 		return publisher_rebuild(publisher, store);
 	int rc = change_apply(publisher, store, change);
-	if (rc == -ENOSPC && change->kind == CHANGE_NUMBER_SET)
+	if (rc == -ENOSPC && (change->kind == CHANGE_NUMBER_SET || change->kind == CHANGE_RANGES))
 		return publisher_rebuild(publisher, store);
 	publisher->stale = rc != 0;
 	if (rc == 0)

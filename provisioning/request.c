@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "field.h"
+#include "job.h"
+#include "number.h"
+#include "set_store.h"
 #include "topology_document.h"
 
 enum { VIA_MAX = 32 };
@@ -37,15 +40,25 @@ static char *answer_text(struct json_object *answer)
 	return copy;
 }
 
-char *request_refuse(int code, const char *field, const char *reason)
+static char *answer_fault(const struct fault *fault)
 {
 	struct json_object *answer = json_object_new_object(), *error = json_object_new_object();
 
-	json_object_object_add(error, "field", json_object_new_string(field));
-	json_object_object_add(error, "reason", json_object_new_string(reason));
-	json_object_object_add(answer, "code", json_object_new_int(code));
+	json_object_object_add(error, "field", json_object_new_string(fault->field));
+	json_object_object_add(error, "reason", json_object_new_string(fault->reason));
+	if (fault->retry_after)
+		json_object_object_add(error, "retryAfter", json_object_new_int(fault->retry_after));
+	json_object_object_add(answer, "code", json_object_new_int(fault->code));
 	json_object_object_add(answer, "error", error);
 	return answer_text(answer);
+}
+
+char *request_refuse(int code, const char *field, const char *reason)
+{
+	struct fault fault = {0};
+
+	fault_set(&fault, code, field, "%s", reason);
+	return answer_fault(&fault);
 }
 
 static char *answer_result(struct json_object *result)
@@ -194,7 +207,7 @@ static int file_fault(struct call *call, const char *reason)
 }
 
 /* O_NONBLOCK: a named pipe must not hold the worker. */
-static int file_read(struct call *call, char **text)
+int request_open(struct call *call, int *file)
 {
 	struct stat status;
 
@@ -204,8 +217,22 @@ static int file_read(struct call *call, char **text)
 	int fd = open(call->arguments[0], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return file_fault(call, strerror(errno));
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+		close(fd);
+		return file_fault(call, "is not a regular file");
+	}
+	*file = fd;
+	return 0;
+}
+
+static int file_read(struct call *call, char **text)
+{
+	struct stat status = {0};
+	int fd = -1, rc = request_open(call, &fd);
+
+	if (rc)
+		return rc;
 	const char *reason = fstat(fd, &status) != 0               ? strerror(errno)
-			     : !S_ISREG(status.st_mode)            ? "is not a regular file"
 			     : status.st_size > OPERATION_FILE_MAX ? "is larger than 30 MB"
 								   : NULL;
 	char *read_text = reason ? NULL : malloc((size_t)status.st_size + 1);
@@ -226,11 +253,49 @@ static int file_read(struct call *call, char **text)
 	return 0;
 }
 
+/* --- for the handlers --- */
+
+uint64_t request_number(const char *text)
+{
+	uint64_t e164 = 0;
+
+	number_parse(span_of(text), &e164);
+	return e164;
+}
+
+int request_account(struct call *call, const char *name, int64_t *account)
+{
+	int rc = set_store_account(call->store, name, account);
+
+	return rc == -ENOENT ? fault_set(&call->fault, FAULT_NOT_FOUND, "account", "there is no account %s", name) : rc;
+}
+
+/* That there is one row more is all that "next" needs to know. */
+int request_page(struct call *call, sqlite3_stmt *statement, unsigned limit,
+		 struct json_object *(*next)(struct json_object *item),
+		 struct json_object *(*item)(sqlite3_stmt *statement))
+{
+	struct json_object *items = json_object_new_array();
+	int rc;
+
+	json_object_object_add(call->result, "items", items);
+	while ((rc = store_step(call->store, &statement)) > 0) {
+		size_t count = json_object_array_length(items);
+		if (count == limit) {
+			json_object_object_add(call->result, "next", next(json_object_array_get_idx(items, count - 1)));
+			sqlite3_finalize(statement);
+			return 0;
+		}
+		json_object_array_add(items, item(statement));
+	}
+	return rc;
+}
+
 /* --- running --- */
 
 static int handler_run(struct call *call)
 {
-	const struct call_handler *const tables[] = {number_handlers, topology_handlers};
+	const struct call_handler *const tables[] = {job_handlers, number_handlers, range_handlers, topology_handlers};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (const struct call_handler *handler = tables[i]; handler->name; handler++)
@@ -270,6 +335,8 @@ static int call_publish(struct call *call)
 
 	if (!provisioner->publisher || call->discard)
 		return 0;
+	if (call->change.kind == CHANGE_SETS_DROPPED)
+		provisioner->snapshot_revision = 0; /* cannot be put on top of it */
 	int rc = publisher_apply(provisioner->publisher, call->store, &call->change);
 	if (rc == 0)
 		return 0;
@@ -307,7 +374,9 @@ static int call_run(struct call *call)
 	char *file = NULL;
 	int rc = 0;
 
-	if ((call->operation->flags & OPERATION_READS_FILE) && !call->document)
+	if (call->operation->flags & OPERATION_WRITES)
+		rc = jobs_check_change(call->provisioner->jobs, &call->fault);
+	if (rc == 0 && (call->operation->flags & OPERATION_READS_FILE) && !call->document)
 		rc = file_read(call, &file);
 	if (rc == 0)
 		rc = call->operation->flags & OPERATION_WRITES ? call_write(call) : handler_run(call);
@@ -318,27 +387,36 @@ static int call_run(struct call *call)
 	return rc;
 }
 
-char *request_answer(struct provisioner *provisioner, const char *line, size_t length, const char *user)
+static char *request_run(struct provisioner *provisioner, struct json_object *request, const char *user, int *file)
 {
-	char reason[160];
-	struct json_object *request = document_parse(line, length, reason, sizeof(reason));
-
-	if (!request)
-		return request_refuse(FAULT_BAD_VALUE, "request", reason);
 	struct call call = {.provisioner = provisioner,
 			    .store = provisioner->store,
 			    .user = user,
 			    .via = "socket",
+			    .file = *file,
 			    .result = json_object_new_object()};
 	call.store->error[0] = '\0';
 	int rc = call_read(&call, request);
 	if (rc == 0)
 		rc = call_run(&call);
-	char *answer =
-		rc ? request_refuse(call.fault.code, call.fault.field, call.fault.reason) : answer_result(call.result);
+	char *answer = rc ? answer_fault(&call.fault) : answer_result(call.result);
 	json_object_put(call.result);
-	json_object_put(request);
 	publisher_change_finish(&call.change);
 	free(call.logged_document);
+	*file = call.file;
+	return answer;
+}
+
+char *request_answer(struct provisioner *provisioner, const char *line, size_t length, const char *user, int file)
+{
+	char reason[160];
+	struct json_object *request = document_parse(line, length, reason, sizeof(reason));
+
+	jobs_poll(provisioner->jobs);
+	char *answer = request ? request_run(provisioner, request, user, &file)
+			       : request_refuse(FAULT_BAD_VALUE, "request", reason);
+	json_object_put(request);
+	if (file >= 0)
+		close(file);
 	return answer;
 }

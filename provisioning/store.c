@@ -23,12 +23,19 @@ static const char *const schema_1[] = {
 #include "schema.inc"
 	NULL};
 
-/* The i-th brings a store of version i to version i + 1. */
-static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1};
+static const char *const schema_2[] = {
+#include "schema-2.inc"
+	NULL};
 
-/* Rows of these tables are in the digest. */
-static const char *const digest_tables[] = {"account", "attribute_set", "number",      "setting", "peer_group",
-					    "peer",    "peer_priority", "peer_prefix", "service"};
+/* The i-th brings a store of version i to version i + 1. */
+static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1, schema_2};
+
+/* Rows of these tables are in the digest, but for a column that means nothing outside of this file. */
+static const struct {
+	const char *name, *local;
+} digest_tables[] = {{"account", "id"},  {"attribute_set", ""}, {"number", "account"}, {"setting", ""},
+		     {"peer_group", ""}, {"peer", ""},          {"peer_priority", ""}, {"peer_prefix", ""},
+		     {"service", ""},    {"number_range", ""}};
 enum { DIGEST_TABLES = sizeof(digest_tables) / sizeof(*digest_tables) };
 
 /* --- errors --- */
@@ -47,7 +54,7 @@ static int sqlite_errno(int code)
 	return -EIO;
 }
 
-static int store_fail(struct store *store)
+int store_failed(struct store *store)
 {
 	snprintf(store->error, sizeof(store->error), "%s", sqlite3_errmsg(store->db));
 	return sqlite_errno(sqlite3_errcode(store->db));
@@ -73,10 +80,10 @@ static int store_prepare(struct store *store, sqlite3_stmt **statement, const ch
 {
 	*statement = NULL;
 	if (sqlite3_prepare_v2(store->db, sql, -1, statement, NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	if (statement_bind(*statement, types, values) == SQLITE_OK)
 		return 0;
-	int rc = store_fail(store);
+	int rc = store_failed(store);
 	sqlite3_finalize(*statement);
 	*statement = NULL;
 	return rc;
@@ -98,7 +105,7 @@ int store_step(struct store *store, sqlite3_stmt **statement)
 
 	if (code == SQLITE_ROW)
 		return 1;
-	int rc = code == SQLITE_DONE ? 0 : store_fail(store);
+	int rc = code == SQLITE_DONE ? 0 : store_failed(store);
 	sqlite3_finalize(*statement);
 	*statement = NULL;
 	return rc;
@@ -202,7 +209,9 @@ static void hash_value(crypto_generichash_state *state, sqlite3_value *value)
 /* SQL: digest_row(sign, table, columns...): counts a row in (1) or out (-1). */
 static void digest_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
-	uint64_t *digest = sqlite3_user_data(context);
+	struct store *store = sqlite3_user_data(context);
+	uint64_t *digest = store->digest;
+	int sign = sqlite3_value_int(values[0]);
 	crypto_generichash_state state;
 	unsigned char bytes[STORE_DIGEST_SIZE];
 	uint64_t row[2];
@@ -212,19 +221,22 @@ static void digest_row(sqlite3_context *context, int count, sqlite3_value **valu
 		hash_value(&state, values[i]);
 	crypto_generichash_final(&state, bytes, sizeof(bytes));
 	digest_load(bytes, row);
-	if (sqlite3_value_int(values[0]) > 0)
+	if (sign > 0)
 		digest_add(digest, row);
 	else
 		digest_subtract(digest, row);
+	if (strcmp((const char *)sqlite3_value_text(values[1]), "number") == 0)
+		store->number_count += sign;
 	sqlite3_result_null(context);
 }
 
-/* Writes ", <prefix>column, ..." of a table. */
-static int digest_columns(struct store *store, const char *table, const char *prefix, char *text, size_t size)
+/* Writes ", <prefix>column, ..." of a digest table. */
+static int digest_columns(struct store *store, size_t table, const char *prefix, char *text, size_t size)
 {
 	sqlite3_stmt *statement;
 	size_t used = 0;
-	int rc = store_select(store, &statement, "SELECT name FROM pragma_table_info(?) ORDER BY cid", "t", table);
+	int rc = store_select(store, &statement, "SELECT name FROM pragma_table_info(?) WHERE name != ? ORDER BY cid",
+			      "tt", digest_tables[table].name, digest_tables[table].local);
 
 	text[0] = '\0';
 	while (rc == 0 && (rc = store_step(store, &statement)) > 0) {
@@ -236,13 +248,14 @@ static int digest_columns(struct store *store, const char *table, const char *pr
 }
 
 /* Temporary triggers: they live with this connection, so the file stays readable and writable for other tools. */
-static int digest_trigger(struct store *store, const char *table)
+static int digest_trigger(struct store *store, size_t index)
 {
+	const char *table = digest_tables[index].name;
 	char out[512], in[512], sql[2048];
-	int rc = digest_columns(store, table, "OLD.", out, sizeof(out));
+	int rc = digest_columns(store, index, "OLD.", out, sizeof(out));
 
 	if (rc == 0)
-		rc = digest_columns(store, table, "NEW.", in, sizeof(in));
+		rc = digest_columns(store, index, "NEW.", in, sizeof(in));
 	if (rc)
 		return rc;
 	snprintf(sql, sizeof(sql),
@@ -251,16 +264,16 @@ static int digest_trigger(struct store *store, const char *table)
 		 "CREATE TEMP TRIGGER %s_update AFTER UPDATE ON main.%s BEGIN"
 		 " SELECT digest_row(-1, '%s'%s), digest_row(1, '%s'%s); END;",
 		 table, table, table, in, table, table, table, out, table, table, table, out, table, in);
-	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store);
+	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 }
 
 static int digest_init(struct store *store)
 {
-	if (sqlite3_create_function_v2(store->db, "digest_row", -1, SQLITE_UTF8, store->digest, digest_row, NULL, NULL,
-				       NULL) != SQLITE_OK)
-		return store_fail(store);
+	if (sqlite3_create_function_v2(store->db, "digest_row", -1, SQLITE_UTF8, store, digest_row, NULL, NULL, NULL) !=
+	    SQLITE_OK)
+		return store_failed(store);
 	for (size_t i = 0; i < DIGEST_TABLES; i++) {
-		int rc = digest_trigger(store, digest_tables[i]);
+		int rc = digest_trigger(store, i);
 		if (rc)
 			return rc;
 	}
@@ -270,14 +283,15 @@ static int digest_init(struct store *store)
 int store_digest_compute(struct store *store, uint64_t digest[2])
 {
 	uint64_t kept[2] = {store->digest[0], store->digest[1]};
+	int64_t count = store->number_count;
 	int rc = 0;
 
 	store->digest[0] = store->digest[1] = 0;
 	for (size_t i = 0; i < DIGEST_TABLES && rc == 0; i++) {
 		char columns[512], sql[1024];
-		rc = digest_columns(store, digest_tables[i], "", columns, sizeof(columns));
-		snprintf(sql, sizeof(sql), "SELECT digest_row(1, '%s'%s) FROM %s", digest_tables[i], columns,
-			 digest_tables[i]);
+		rc = digest_columns(store, i, "", columns, sizeof(columns));
+		snprintf(sql, sizeof(sql), "SELECT digest_row(1, '%s'%s) FROM %s", digest_tables[i].name, columns,
+			 digest_tables[i].name);
 		if (rc == 0)
 			rc = store_run(store, sql, "");
 	}
@@ -285,6 +299,7 @@ int store_digest_compute(struct store *store, uint64_t digest[2])
 	digest[1] = store->digest[1];
 	store->digest[0] = kept[0];
 	store->digest[1] = kept[1];
+	store->number_count = count;
 	return rc;
 }
 
@@ -301,7 +316,8 @@ void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE
 static int state_read(struct store *store)
 {
 	sqlite3_stmt *statement;
-	int rc = store_select(store, &statement, "SELECT id, revision, digest, role, dialog_key FROM store", "");
+	int rc = store_select(store, &statement,
+			      "SELECT id, revision, digest, role, dialog_key, number_count FROM store", "");
 
 	if (rc == 0)
 		rc = store_step(store, &statement);
@@ -318,6 +334,7 @@ static int state_read(struct store *store)
 	digest_load(sqlite3_column_blob(statement, 2), store->digest);
 	store->replica = strcmp(store_text(statement, 3), "replica") == 0;
 	memcpy(store->dialog_key, sqlite3_column_blob(statement, 4), DIALOG_KEY_SIZE);
+	store->number_count = sqlite3_column_int64(statement, 5);
 	sqlite3_finalize(statement);
 	return 0;
 }
@@ -400,7 +417,8 @@ static int change_write(struct store *store, const struct store_change *change)
 
 	store_time(time);
 	store_digest_text(store->digest, digest);
-	int rc = store_run(store, "UPDATE store SET revision = ?, digest = digest_bytes(?)", "it", revision, digest);
+	int rc = store_run(store, "UPDATE store SET revision = ?, digest = digest_bytes(?), number_count = ?", "iti",
+			   revision, digest, store->number_count);
 	if (rc == 0)
 		rc = store_run(store,
 			       "INSERT INTO change_log (revision, time, user, via, operation, arguments, document,"
@@ -503,7 +521,7 @@ static int script_run(struct store *store, const char *const *lines)
 		return -ENOMEM;
 	for (const char *const *line = lines; *line; line++)
 		end = stpcpy(end, *line);
-	int rc = sqlite3_exec(store->db, script, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(store);
+	int rc = sqlite3_exec(store->db, script, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 	free(script);
 	return rc;
 }
@@ -573,7 +591,7 @@ static int schema_update(struct store *store)
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
 		 STORE_SCHEMA_VERSION);
 	if (rc == 0 && sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		rc = store_fail(store);
+		rc = store_failed(store);
 	return rc == 0 && version == 0 ? identity_make(store) : rc;
 }
 
@@ -584,6 +602,9 @@ static int schema_init(struct store *store)
 
 	if (rc == 0 && version == STORE_SCHEMA_VERSION)
 		return application_check(store);
+	/* Tables that others refer to are made anew; the pragma does nothing inside a transaction. */
+	if (rc == 0)
+		rc = store_run(store, "PRAGMA foreign_keys = OFF", "");
 	if (rc == 0)
 		rc = store_run(store, "BEGIN IMMEDIATE", "");
 	if (rc == 0)
@@ -592,7 +613,7 @@ static int schema_init(struct store *store)
 		rc = store_run(store, "COMMIT", "");
 	if (rc && !sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-	return rc;
+	return rc ? rc : store_run(store, "PRAGMA foreign_keys = ON", "");
 }
 
 /* WAL keeps readers (a backup, the sqlite3 shell) and the writer apart; FULL makes each commit durable. */
@@ -600,16 +621,16 @@ static int connection_init(struct store *store)
 {
 	static const char pragmas[] =
 		"PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
-		"PRAGMA temp_store = MEMORY";
+		"PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864";
 	int64_t full = 0;
 
 	sqlite3_extended_result_codes(store->db, 1);
 	sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
 	if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	if (sqlite3_create_function_v2(store->db, "digest_bytes", 1, SQLITE_UTF8, NULL, digest_bytes, NULL, NULL,
 				       NULL) != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	int rc = store_run(store, "PRAGMA journal_mode = WAL", "");
 	if (rc == 0)
 		rc = store_integer(store, &full, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", "");
@@ -625,7 +646,7 @@ static int database_open(struct store *store, const char *path)
 	int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
 
 	if (rc != SQLITE_OK)
-		return store_fail(store);
+		return store_failed(store);
 	rc = connection_init(store);
 	if (rc == 0)
 		rc = schema_init(store);
@@ -695,6 +716,30 @@ int store_open(const char *path, bool create, struct store **store, char error[S
 	}
 	*store = new;
 	return 0;
+}
+
+int store_open_again(const struct store *store, struct store **again, char error[STORE_ERROR_SIZE])
+{
+	struct store *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return error_set(error, -ENOMEM, store->path, strerror(ENOMEM));
+	new->lock = -1;
+	int rc = path_keep(new, store->path);
+	if (rc == 0)
+		rc = database_open(new, store->path);
+	if (rc) {
+		error_set(error, rc, store->path, new->error[0] ? new->error : strerror(-rc));
+		store_free(new);
+		return rc;
+	}
+	*again = new;
+	return 0;
+}
+
+int store_refresh(struct store *store)
+{
+	return state_read(store);
 }
 
 void store_free(struct store *store)

@@ -17,7 +17,7 @@
 #include "region.h"
 #include "topology.h"
 
-enum { STORE_SCHEMA_VERSION = 1, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
+enum { STORE_SCHEMA_VERSION = 2, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
 
 struct store {
 	sqlite3 *db;
@@ -28,6 +28,7 @@ struct store {
 	char id[REGION_STORE_ID_SIZE];
 	uint64_t revision;
 	uint64_t digest[2]; /**< little-endian halves */
+	int64_t number_count;
 	bool replica;
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */
@@ -45,6 +46,15 @@ struct store_change {
  */
 int store_open(const char *path, bool create, struct store **store, char error[STORE_ERROR_SIZE]);
 void store_free(struct store *store);
+
+/** A second connection of the process that has it open, for another thread. Returns 0 or -errno with @p error. */
+int store_open_again(const struct store *store, struct store **again, char error[STORE_ERROR_SIZE]);
+
+/** Reads revision, digest and role afresh, after another connection has changed them. Returns 0 or -errno. */
+int store_refresh(struct store *store);
+
+/** Takes over SQLite's error. Returns its -errno. */
+int store_failed(struct store *store);
 
 /** Starts a transaction and reads revision, digest and role afresh. Returns 0 or -errno with store->error. */
 int store_begin(struct store *store);

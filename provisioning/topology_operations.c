@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "request.h"
+#include "job.h"
 #include "topology_document.h"
 #include "topology_store.h"
 
@@ -104,7 +104,7 @@ static int counts_add(struct call *call)
 	static const struct {
 		const char *key, *sql;
 	} counts[] = {{"accounts", "SELECT count(*) FROM account"},
-		      {"numbers", "SELECT count(*) FROM number"},
+		      {"ranges", "SELECT count(*) FROM number_range"},
 		      {"services", "SELECT count(*) FROM service"},
 		      {"peerGroups", "SELECT count(*) FROM peer_group"},
 		      {"peers", "SELECT count(*) FROM peer"},
@@ -153,17 +153,31 @@ static int status(struct call *call)
 	text_add(call, "storeId", call->store->id);
 	integer_add(call, "revision", (int64_t)call->store->revision);
 	text_add(call, "digest", digest);
+	integer_add(call, "numbers", call->store->number_count);
 	text_add(call, "role", call->store->replica ? "replica" : "primary");
 	text_add(call, "region", call->provisioner->region_name);
 	int rc = mode_add(call);
 	if (rc == 0)
 		rc = counts_add(call);
 	worker_add(call);
+	jobs_status(call->provisioner->jobs, call->result);
 	return rc;
+}
+
+static int digest(struct call *call)
+{
+	char text[2 * STORE_DIGEST_SIZE + 1];
+
+	store_digest_text(call->store->digest, text);
+	text_add(call, "storeId", call->store->id);
+	integer_add(call, "revision", (int64_t)call->store->revision);
+	text_add(call, "digest", text);
+	return 0;
 }
 
 const struct call_handler topology_handlers[] = {{.name = "topology_load", .run = topology_load},
 						 {.name = "topology_get", .run = topology_get},
 						 {.name = "peer_set", .run = peer_set},
 						 {.name = "status", .run = status},
+						 {.name = "digest", .run = digest},
 						 {0}};

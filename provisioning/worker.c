@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "field.h"
-#include "request.h"
+#include "job.h"
 
 enum {
 	CLIENTS_MAX = 256,
@@ -41,6 +41,11 @@ enum {
 	STORE_WAIT_MS = 3000,
 	STORE_STEP_MS = 5,
 	ACCEPTS_A_ROUND = 32,
+	OWN_FDS = 3,                  /**< signals, listener, jobs */
+	SNAPSHOT_NUMBERS_MIN = 10000, /**< fewer are read from the store in some milliseconds */
+	SNAPSHOT_CHANGES = 1000,      /**< so many are put on top of a snapshot in 50 ms */
+	SNAPSHOT_AGE_MS = 600000,     /**< and fewer after this time */
+	SNAPSHOT_QUIET_MS = 2000,     /**< no request for so long */
 };
 
 struct options {
@@ -52,6 +57,7 @@ struct options {
 struct client {
 	int fd;
 	char user[USER_SIZE];
+	int file; /**< descriptor that came along with its next request, or -1 */
 	char *input, *output;
 	size_t input_length, input_size, scanned; /**< scanned: no newline before here */
 	size_t output_length, output_sent;
@@ -66,6 +72,7 @@ struct worker {
 	int listener, signals;
 	struct client clients[CLIENTS_MAX];
 	size_t client_count, input_total;
+	int64_t asked_ms; /**< the last request */
 	bool stop;
 };
 
@@ -94,6 +101,8 @@ static void client_close(struct worker *worker, struct client *client)
 {
 	worker->input_total -= client->input_size;
 	close(client->fd);
+	if (client->file >= 0)
+		close(client->file);
 	free(client->input);
 	free(client->output);
 	*client = worker->clients[--worker->client_count];
@@ -172,12 +181,30 @@ static bool input_grow(struct worker *worker, struct client *client)
 	return true;
 }
 
+/* Of several descriptors the last one counts. */
+static ssize_t input_read(struct client *client)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct iovec part = {.iov_base = client->input + client->input_length, .iov_len = READ_SIZE};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return n;
+	if (client->file >= 0)
+		close(client->file);
+	memcpy(&client->file, CMSG_DATA(header), sizeof(client->file));
+	return n;
+}
+
 /* Returns false if the client is gone. */
 static bool input_receive(struct worker *worker, struct client *client)
 {
 	if (!input_grow(worker, client))
 		return true;
-	ssize_t n = recv(client->fd, client->input + client->input_length, READ_SIZE, 0);
+	ssize_t n = input_read(client);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)
@@ -212,8 +239,9 @@ static void line_answer(struct worker *worker, struct client *client)
 	char *end = memchr(client->input + client->scanned, '\n', client->input_length - client->scanned);
 	size_t length = (size_t)(end - client->input);
 
-	output_add(client, request_answer(&worker->provisioner, client->input, length, client->user));
-	client->active_ms = request_clock_ms();
+	output_add(client, request_answer(&worker->provisioner, client->input, length, client->user, client->file));
+	client->file = -1;
+	client->active_ms = worker->asked_ms = request_clock_ms();
 	input_take(worker, client, length + 1);
 }
 
@@ -241,7 +269,7 @@ static void client_add(struct worker *worker, int fd)
 
 	if (worker->client_count < CLIENTS_MAX) {
 		struct client *client = &worker->clients[worker->client_count++];
-		*client = (struct client){.fd = fd, .active_ms = request_clock_ms()};
+		*client = (struct client){.fd = fd, .file = -1, .active_ms = request_clock_ms()};
 		user_name(fd, client->user);
 		return;
 	}
@@ -262,6 +290,65 @@ static void clients_accept(struct worker *worker)
 
 /* --- the loop --- */
 
+/* --- snapshots --- */
+
+/* Changes that a start would have to put on top of the snapshot; 0 where none is kept. */
+static uint64_t snapshot_behind(const struct worker *worker)
+{
+	const struct provisioner *provisioner = &worker->provisioner;
+
+	if (!provisioner->publisher || provisioner->publisher->stale ||
+	    provisioner->store->number_count < SNAPSHOT_NUMBERS_MIN)
+		return 0;
+	return provisioner->store->revision - provisioner->snapshot_revision;
+}
+
+/* Milliseconds until one is due. */
+static int64_t snapshot_wait(const struct worker *worker, int64_t now)
+{
+	const struct provisioner *provisioner = &worker->provisioner;
+	uint64_t behind = snapshot_behind(worker);
+
+	if (behind == 0 || jobs_running(provisioner->jobs))
+		return IDLE_MS;
+	bool soon = !provisioner->snapshot_revision || behind >= SNAPSHOT_CHANGES;
+	int64_t quiet = worker->asked_ms + SNAPSHOT_QUIET_MS - now, age = provisioner->snapshot_ms - now;
+	age += soon ? SNAPSHOT_QUIET_MS : SNAPSHOT_AGE_MS;
+	return quiet > age ? quiet : age;
+}
+
+static void snapshot_start(struct worker *worker)
+{
+	if (snapshot_wait(worker, request_clock_ms()) > 0)
+		return;
+	int rc = jobs_snapshot(&worker->provisioner);
+	worker->provisioner.snapshot_ms = request_clock_ms();
+	if (rc)
+		log_line(LOG_INFO, "the snapshot cannot be written: %s", strerror(-rc));
+}
+
+/* At the end, where the start would be slow without it. Nothing else runs any more. */
+static void snapshot_end(struct worker *worker)
+{
+	struct provisioner *provisioner = &worker->provisioner;
+	struct bulk_progress progress = {0};
+	char reason[SNAPSHOT_REASON_SIZE];
+	uint64_t behind = snapshot_behind(worker);
+
+	if (behind == 0 || (provisioner->snapshot_revision && behind < SNAPSHOT_CHANGES))
+		return;
+	struct store *store = provisioner->store;
+	struct snapshot snapshot = {.revision = store->revision, .digest = {store->digest[0], store->digest[1]}};
+	memcpy(snapshot.id, store->id, sizeof(store->id));
+	if (snapshot_write(&snapshot, store, provisioner->publisher->region, &progress, reason) != 0)
+		log_line(LOG_INFO, "the snapshot cannot be written: %s", reason);
+}
+
+static void log_reason(const char *what, const char *reason)
+{
+	log_line(LOG_INFO, "%s: %s", what, reason);
+}
+
 /* A client with a whole line waiting needs no event; one that is owed an answer is not read. */
 static int poll_fill(struct worker *worker, struct pollfd *fds)
 {
@@ -269,14 +356,17 @@ static int poll_fill(struct worker *worker, struct pollfd *fds)
 
 	fds[0] = (struct pollfd){.fd = worker->signals, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = worker->listener, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = worker->provisioner.jobs->event, .events = POLLIN};
 	for (size_t i = 0; i < worker->client_count; i++) {
 		const struct client *client = &worker->clients[i];
-		fds[i + 2] = (struct pollfd){.fd = client->fd, .events = client->output ? POLLOUT : POLLIN};
+		fds[i + OWN_FDS] = (struct pollfd){.fd = client->fd, .events = client->output ? POLLOUT : POLLIN};
 		int64_t left = line_ready(client) ? 0 : client->active_ms + IDLE_MS - now;
 		if (left < wait)
 			wait = left > 0 ? left : 0;
 	}
-	return (int)wait;
+	int64_t snapshot = snapshot_wait(worker, now);
+	wait = snapshot < wait ? snapshot : wait;
+	return wait > 0 ? (int)wait : 0;
 }
 
 /* Backwards: closing one moves the last into its place, which was served already. */
@@ -302,11 +392,11 @@ static void signal_read(struct worker *worker)
 
 static void worker_loop(struct worker *worker)
 {
-	struct pollfd fds[CLIENTS_MAX + 2];
+	struct pollfd fds[CLIENTS_MAX + OWN_FDS];
 
 	while (!worker->stop) {
 		size_t count = worker->client_count;
-		int rc = poll(fds, count + 2, poll_fill(worker, fds));
+		int rc = poll(fds, count + OWN_FDS, poll_fill(worker, fds));
 		if (rc < 0 && errno != EINTR) {
 			log_line(LOG_ERR, "poll: %s", strerror(errno));
 			return;
@@ -315,7 +405,10 @@ static void worker_loop(struct worker *worker)
 			continue;
 		if (fds[0].revents)
 			signal_read(worker);
-		clients_serve(worker, fds + 2, count);
+		if (fds[2].revents)
+			jobs_poll(worker->provisioner.jobs);
+		snapshot_start(worker);
+		clients_serve(worker, fds + OWN_FDS, count);
 		if (fds[1].revents)
 			clients_accept(worker);
 	}
@@ -364,12 +457,32 @@ static int region_init(struct worker *worker)
 	return 0;
 }
 
+static int table_start(struct worker *worker)
+{
+	struct provisioner *provisioner = &worker->provisioner;
+	int64_t begin = request_clock_ms();
+	char reason[SNAPSHOT_REASON_SIZE] = "";
+	int rc = publisher_start(&worker->publisher, provisioner->store, &provisioner->snapshot_revision, reason);
+
+	if (rc || provisioner->store->number_count < SNAPSHOT_NUMBERS_MIN)
+		return rc;
+	long long took = request_clock_ms() - begin;
+	if (provisioner->snapshot_revision)
+		log_line(LOG_INFO, "table of %lld numbers from the snapshot of revision %llu in %lld ms",
+			 (long long)provisioner->store->number_count,
+			 (unsigned long long)provisioner->snapshot_revision, took);
+	else
+		log_line(LOG_INFO, "table of %lld numbers from the store in %lld ms; the snapshot: %s",
+			 (long long)provisioner->store->number_count, took, reason);
+	return 0;
+}
+
 static int region_start(struct worker *worker)
 {
 	int rc = region_init(worker);
 
 	if (rc == 0 && worker->provisioner.publisher)
-		rc = publisher_rebuild(&worker->publisher, worker->provisioner.store);
+		rc = table_start(worker);
 	if (rc == 0)
 		return 0;
 	log_line(LOG_ERR, "shared region: %s",
@@ -451,7 +564,9 @@ static int worker_start(struct worker *worker)
 		return rc;
 	}
 	worker->signals = signals_init();
-	rc = worker->signals < 0 ? worker->signals : region_start(worker);
+	rc = worker->signals < 0 ? worker->signals : jobs_new(&worker->provisioner.jobs);
+	if (rc == 0)
+		rc = region_start(worker);
 	if (rc)
 		return rc;
 	worker->listener = socket_init(worker->options.socket);
@@ -475,6 +590,10 @@ static void worker_finish(struct worker *worker)
 		client_close(worker, &worker->clients[worker->client_count - 1]);
 	if (worker->signals >= 0)
 		close(worker->signals);
+	jobs_free(worker->provisioner.jobs);
+	worker->provisioner.jobs = NULL;
+	if (worker->listener >= 0)
+		snapshot_end(worker);
 	publisher_finish(&worker->publisher);
 	store_free(worker->provisioner.store);
 }
@@ -547,6 +666,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	/* Its mutex would be shared with a job, which may be put off for long while it holds it. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	log_to_syslog = worker.options.syslog;
 	if (log_to_syslog)
 		openlog("trunkgate-worker", LOG_PID, LOG_DAEMON);
@@ -555,6 +676,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	worker.provisioner.region_name = worker.options.region_name;
 	worker.provisioner.worker = true;
+	worker.provisioner.log = log_reason;
 	worker.provisioner.started_ms = request_clock_ms();
 	int rc = worker_start(&worker);
 	if (rc == 0)

@@ -68,7 +68,7 @@ int provisioning_scan(rpc_t *rpc, void *context, const char *field, const char *
 	return -1;
 }
 
-/* A limit is a count, so a whole number is as good as its text. */
+/* For a count a whole number is as good as its text. */
 static int scan_limit(rpc_t *rpc, void *context, char number[12], const char **text)
 {
 	int whole, rc = scan_text(rpc, context, "limit", text);
@@ -113,10 +113,15 @@ int provisioning_scan_end(rpc_t *rpc, void *context)
 
 static int scan_argument(rpc_t *rpc, void *context, const struct argument *argument, char number[12], const char **text)
 {
-	if (!argument->name || strcmp(argument->kind->name, "limit") != 0)
+	static const char *const counts[] = {"limit", "job", "count"};
+	size_t i = 0;
+
+	while (argument->name && i < 3 && strcmp(argument->kind->name, counts[i]) != 0)
+		i++;
+	if (!argument->name || i == 3)
 		return provisioning_scan(rpc, context, argument->name ? argument->name : "last argument", text);
 	int rc = scan_limit(rpc, context, number, text);
-	if (rc > 0 && !argument->kind->fault(span_of(*text)) && operation_limit(*text) > PAGE_MAX) {
+	if (rc > 0 && i == 0 && !argument->kind->fault(span_of(*text)) && operation_limit(*text) > PAGE_MAX) {
 		snprintf(number, 12, "%d", PAGE_MAX);
 		*text = number;
 	}
@@ -289,11 +294,11 @@ static void operation_run(rpc_t *rpc, void *context, const struct operation *ope
 	const char *arguments[OPERATION_ARGUMENTS_MAX + 1];
 	size_t known = operation_argument_count(operation), count = 0;
 	struct fault fault;
-	char number[12];
+	char numbers[OPERATION_ARGUMENTS_MAX + 1][12];
 
 	/* one more than there may be, so that the check sees it; the table's last row has no name */
 	for (; count <= known; count++) {
-		int rc = scan_argument(rpc, context, &operation->arguments[count], number, &arguments[count]);
+		int rc = scan_argument(rpc, context, &operation->arguments[count], numbers[count], &arguments[count]);
 		if (rc < 0)
 			return;
 		if (rc == 0)

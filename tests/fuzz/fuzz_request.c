@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "job.h"
 #include "request.h"
 
 static struct provisioner provisioner = {.region_name = "", .worker = true};
@@ -14,6 +15,7 @@ static void remove_files(void)
 {
 	static const char *const endings[] = {"", ".lock", "-wal", "-shm"};
 	char name[sizeof(path) + 8];
+	jobs_free(provisioner.jobs);
 	store_free(provisioner.store);
 	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
 		snprintf(name, sizeof(name), "%s%s", path, endings[i]);
@@ -36,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t digest[2];
 	if (!provisioner.store)
 		open_store();
-	char *answer = request_answer(&provisioner, (const char *)data, size, "fuzz");
+	char *answer = request_answer(&provisioner, (const char *)data, size, "fuzz", -1);
 	REQUIRE(answer && strncmp(answer, "{\"code\":", 8) == 0);
 	free(answer);
 	REQUIRE(store_digest_compute(provisioner.store, digest) == 0);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "request.h"
+#include "job.h"
 
 struct provision {
 	char folder[64], path[80];
@@ -58,6 +58,7 @@ static inline int provision_finish(void **state)
 	struct provision *provision = *state;
 	char name[128];
 
+	jobs_free(provision->provisioner.jobs);
 	publisher_finish(&provision->publisher);
 	store_free(provision->provisioner.store);
 	if (provision->memory)
@@ -74,7 +75,7 @@ static inline int provision_finish(void **state)
 /** Sends a request line as it is. */
 static inline struct json_object *provision_line(struct provision *provision, const char *line)
 {
-	char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester");
+	char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester", -1);
 
 	assert_non_null(answer);
 	assert_null(strchr(answer, '\n'));

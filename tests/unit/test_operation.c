@@ -84,6 +84,15 @@ static const struct {
 	{REQUEST("number_delete", ""), 400, "number", "is missing"},
 	{REQUEST("number_list", "\"nobody\""), 404, "account", "no account nobody"},
 	{REQUEST("number_list", "\"-\",\"10\",\"15551230001\""), 400, "after", "'+'"},
+	{REQUEST("range_set", "\"+4420\",\"+44299\",\"acme\",\"" SERVICE "\""), 400, "last", "as many digits"},
+	{REQUEST("range_set", "\"+4420\",\"+4419\",\"acme\",\"" SERVICE "\""), 400, "last", "before the first"},
+	{REQUEST("range_set", "\"+4420\",\"+4429\",\"nobody\",\"" SERVICE "\""), 404, "account", "no account nobody"},
+	{REQUEST("range_set", "\"+4420\",\"+4429\",\"acme\",\"fax\""), 400, "service", "is not a service"},
+	{REQUEST("range_set", "\"+4420\",\"+4429\",\"acme\",\"teamsPhoneMobile\",\"x\""), 400, "header",
+	 "carries no custom header"},
+	{REQUEST("range_delete", "\"+4420\",\"+4429\""), 404, "first", "there is no range +4420-+4429"},
+	{REQUEST("range_list", "\"-\",\"10\",\"+4420\""), 400, "after", "+<first>-+<last>"},
+	{REQUEST("range_list", "\"nobody\""), 404, "account", "no account nobody"},
 	{REQUEST("topology_load", ""), 400, "file", "is missing"},
 	{REQUEST("topology_load", "\"t.json\""), 400, "file", "must start with '/'"},
 	{REQUEST("topology_load", "\"/nonexistent.json\""), 400, "file", "No such file"},
@@ -154,7 +163,8 @@ static void test_number_has_the_fields_of_the_api(void **state)
 	result_is(ASK(provision, "number_set", NUMBER, "acme", SERVICE, "gold"),
 		  "{\"telephoneNumber\":\"+15551230001\",\"accountName\":\"acme\",\"service\":\"teamsOperatorConnect\","
 		  "\"customSipHeader\":\"gold\",\"revision\":3}");
-	result_is(ASK(provision, "account_get", "acme"), "{\"accountName\":\"acme\",\"numberCount\":1}");
+	result_is(ASK(provision, "account_get", "acme"),
+		  "{\"accountName\":\"acme\",\"numberCount\":1,\"rangeCount\":0}");
 }
 
 static void test_limits_of_a_number(void **state)
@@ -275,6 +285,9 @@ static void test_log_replays_to_the_same_store(void **state)
 	DONE(ASK(provision, "number_delete", "+4420"));
 	DONE(ASK(provision, "account_delete", "gone"));
 	DONE(ASK(provision, "number_set", "+4420", "acme", "teamsPhoneMobile"));
+	DONE(ASK(provision, "range_set", "+4430", "+4439", "acme", SERVICE, "y"));
+	DONE(ASK(provision, "range_set", "+4430", "+4434", "acme", SERVICE, "z"));
+	DONE(ASK(provision, "range_delete", "+4430", "+4439"));
 	provision_init((void **)&copy);
 	assert_int_equal(store_select(store, &statement,
 				      "SELECT operation, arguments, document FROM change_log ORDER BY revision", ""),
@@ -361,6 +374,105 @@ static void test_rebuild_over_earlier_memory(void **state)
 	publisher_finish(&next);
 }
 
+static void range_answers(struct provision *provision, uint64_t e164, const char *header)
+{
+	struct attribute_set set;
+
+	assert_int_equal(number_table_find(provision->publisher.region, e164, &set), header ? 0 : -ENOENT);
+	if (header)
+		assert_string_equal(set.header, header);
+}
+
+static void test_narrowest_range_answers_and_a_number_beats_it(void **state)
+{
+	struct provision *provision = *state;
+
+	some_numbers(provision);
+	DONE(ASK(provision, "account_set", "other"));
+	DONE(ASK(provision, "range_set", "+44200", "+44299", "acme", SERVICE, "wide"));
+	DONE(ASK(provision, "range_set", "+44210", "+44219", "acme", SERVICE, "narrow"));
+	DONE(ASK(provision, "number_set", "+44215", "other", SERVICE, "exact"));
+	range_answers(provision, 44215, "exact");
+	range_answers(provision, 44216, "narrow");
+	range_answers(provision, 44220, "wide");
+	range_answers(provision, 44199, NULL);
+	result_is(ASK(provision, "number_get", "+44216"),
+		  "{\"telephoneNumber\":\"+44216\",\"accountName\":\"acme\",\"service\":\"teamsOperatorConnect\","
+		  "\"customSipHeader\":\"narrow\",\"rangeFirst\":\"+44210\",\"rangeLast\":\"+44219\"}");
+	result_is(ASK(provision, "number_get", "+44215"),
+		  "{\"telephoneNumber\":\"+44215\",\"accountName\":\"other\",\"service\":\"teamsOperatorConnect\","
+		  "\"customSipHeader\":\"exact\"}");
+	DONE(ASK(provision, "range_set", "+44210", "+44219", "acme", SERVICE, "again"));
+	range_answers(provision, 44216, "again");
+	DONE(ASK(provision, "range_delete", "+44210", "+44219"));
+	range_answers(provision, 44216, "wide");
+	DONE(ASK(provision, "number_delete", "+44215"));
+	range_answers(provision, 44215, "wide");
+	provision->publisher.stale = true;
+	DONE(ASK(provision, "account_set", "third"));
+	range_answers(provision, 44215, "wide");
+}
+
+static void test_ranges_that_may_not_stand_together_are_refused(void **state)
+{
+	struct provision *provision = *state;
+
+	some_numbers(provision);
+	DONE(ASK(provision, "account_set", "other"));
+	DONE(ASK(provision, "range_set", "+44200", "+44299", "acme", SERVICE));
+	provision_refused(ASK(provision, "range_set", "+44250", "+44350", "acme", SERVICE), 409, "first",
+			  "overlaps in part with +44200-+44299 of acme");
+	provision_refused(ASK(provision, "range_set", "+44150", "+44250", "acme", SERVICE), 409, "first",
+			  "overlaps in part with +44200-+44299 of acme");
+	provision_refused(ASK(provision, "range_set", "+44210", "+44219", "other", SERVICE), 409, "first",
+			  "overlaps, of another account, with +44200-+44299 of acme");
+	provision_refused(ASK(provision, "range_set", "+44100", "+44399", "other", SERVICE), 409, "first",
+			  "overlaps, of another account, with +44200-+44299 of acme");
+	provision_refused(ASK(provision, "range_set", "+44200", "+44299", "other", SERVICE), 409, "first",
+			  "overlaps, of another account, with +44200-+44299 of acme");
+	DONE(ASK(provision, "range_set", "+442000", "+442999", "other", SERVICE));
+	DONE(ASK(provision, "range_set", "+44300", "+44300", "other", SERVICE));
+	DONE(ASK(provision, "number_delete", NUMBER));
+	provision_refused(ASK(provision, "account_delete", "acme"), 409, "account", "still has 1 range");
+	DONE(ASK(provision, "range_delete", "+44200", "+44299"));
+	DONE(ASK(provision, "account_delete", "acme"));
+	range_answers(provision, 44200, NULL);
+}
+
+static void test_ranges_nest_to_the_depth_of_the_table(void **state)
+{
+	struct provision *provision = *state;
+	char first[NUMBER_TEXT_SIZE];
+
+	some_numbers(provision);
+	for (unsigned i = 0; i < NUMBER_RANGE_DEPTH; i++) {
+		number_format(44000 + i, first);
+		DONE(ASK(provision, "range_set", first, "+44999", "acme", SERVICE));
+	}
+	provision_refused(ASK(provision, "range_set", "+44500", "+44600", "acme", SERVICE), 409, "first",
+			  "is nested too deep in +44031-+44999");
+	provision_refused(ASK(provision, "range_set", "+43999", "+44999", "acme", SERVICE), 409, "first", "too deep");
+}
+
+static void test_ranges_are_paged_in_order(void **state)
+{
+	struct provision *provision = *state;
+
+	some_numbers(provision);
+	DONE(ASK(provision, "account_set", "other"));
+	DONE(ASK(provision, "range_set", "+44200", "+44209", "acme", SERVICE));
+	DONE(ASK(provision, "range_set", "+44200", "+44299", "acme", SERVICE));
+	DONE(ASK(provision, "range_set", "+44100", "+44199", "other", SERVICE, "x"));
+	result_is(ASK(provision, "range_list", "-", "2"),
+		  "{\"items\":[{\"telephoneNumber\":\"+44100\",\"telephoneNumberLast\":\"+44199\",\"accountName\":"
+		  "\"other\",\"service\":\"teamsOperatorConnect\",\"customSipHeader\":\"x\"},{\"telephoneNumber\":"
+		  "\"+44200\",\"telephoneNumberLast\":\"+44299\",\"accountName\":\"acme\",\"service\":"
+		  "\"teamsOperatorConnect\"}],\"next\":\"+44200-+44299\"}");
+	result_is(ASK(provision, "range_list", "acme", "2", "+44200-+44299"),
+		  "{\"items\":[{\"telephoneNumber\":\"+44200\",\"telephoneNumberLast\":\"+44209\",\"accountName\":"
+		  "\"acme\",\"service\":\"teamsOperatorConnect\"}]}");
+}
+
 static void store_fill(struct provision *provision, const char *sql)
 {
 	sqlite3 *other;
@@ -379,15 +491,15 @@ static void test_full_region_is_told_and_survived(void **state)
 
 	some_numbers(provision);
 	store_fill(provision,
-		   "WITH RECURSIVE n(i) AS (SELECT 20000000 UNION ALL SELECT i + 1 FROM n WHERE i < 20600000)"
-		   " INSERT INTO number SELECT i, 1 FROM n");
+		   "WITH RECURSIVE n(i) AS (SELECT 20000000 UNION ALL SELECT i + 1 FROM n WHERE i < 20900000)"
+		   " INSERT INTO number SELECT i, 1, 1 FROM n");
 	provision->publisher.stale = true;
 	provision_refused(ASK(provision, "number_set", "+4420", "acme", SERVICE), 503, "region",
 			  "stored as revision 3, but calls do not see it yet: the shared region is full");
 	assert_int_equal(number_table_find(region, 15551230001, &set), 0);
 	assert_int_equal(number_table_find(region, 4420, &set), -ENOENT);
 	DONE(ASK(provision, "number_get", "+4420"));
-	store_fill(provision, "DELETE FROM number WHERE e164 BETWEEN 20000000 AND 20600000");
+	store_fill(provision, "DELETE FROM number WHERE e164 BETWEEN 20000000 AND 20900000");
 	DONE(ASK(provision, "number_set", "+4421", "acme", SERVICE));
 	assert_int_equal(number_table_find(region, 4420, &set), 0);
 	assert_int_equal(number_table_find(region, 4421, &set), 0);
@@ -486,6 +598,10 @@ int main(void)
 					   OPERATION_TEST(test_acknowledged_is_published),
 					   OPERATION_TEST(test_table_grows_past_its_first_size),
 					   OPERATION_TEST(test_rebuild_over_earlier_memory),
+					   OPERATION_TEST(test_narrowest_range_answers_and_a_number_beats_it),
+					   OPERATION_TEST(test_ranges_that_may_not_stand_together_are_refused),
+					   OPERATION_TEST(test_ranges_nest_to_the_depth_of_the_table),
+					   OPERATION_TEST(test_ranges_are_paged_in_order),
 					   OPERATION_TEST(test_full_region_is_told_and_survived),
 					   OPERATION_TEST(test_full_disk_is_told_and_survived),
 					   OPERATION_TEST(test_read_only_store_is_told_and_survived),

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#define DIGEST_1 "03301ff7f79da9899cbb9d9291a67399"
+
 static int64_t integer(struct store *store, const char *sql)
 {
 	int64_t value = -1;
@@ -53,8 +55,8 @@ static void test_store_is_durable_and_strict(void **state)
 				 "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
 				 " AND name NOT LIKE 'sqlite%' AND NOT strict"),
 			 0);
-	assert_int_equal(store_run(store, "INSERT INTO number VALUES ('abc', 1)", ""), -EIO);
-	assert_int_equal(store_run(store, "INSERT INTO number VALUES (15551230001, 99)", ""), -EIO);
+	assert_int_equal(store_run(store, "INSERT INTO number VALUES ('abc', 1, 1)", ""), -EIO);
+	assert_int_equal(store_run(store, "INSERT INTO number VALUES (15551230001, 1, 99)", ""), -EIO);
 }
 
 static void test_store_file_is_for_its_owner_only(void **state)
@@ -95,9 +97,9 @@ static void test_store_refuses_a_newer_schema(void **state)
 {
 	struct provision *provision = *state;
 
-	assert_int_equal(store_run(provision->provisioner.store, "PRAGMA user_version = 2", ""), 0);
+	assert_int_equal(store_run(provision->provisioner.store, "PRAGMA user_version = 99", ""), 0);
 	close_store(provision);
-	reopen_fails(provision, -EPROTO, "schema version 2 is newer than 1");
+	reopen_fails(provision, -EPROTO, "schema version 99 is newer than 2");
 }
 
 static void test_store_refuses_the_database_of_another_program(void **state)
@@ -153,6 +155,70 @@ static void test_store_takes_an_empty_file(void **state)
 	assert_int_equal(provision->provisioner.store->revision, 0);
 }
 
+/* A store as version 1 wrote it: made from its schema and filled by statements of that time. */
+static void store_make_1(const char *path)
+{
+	static char schema[65536];
+	FILE *file = fopen(SCHEMA_1, "r");
+	sqlite3 *db;
+
+	assert_non_null(file);
+	schema[fread(schema, 1, sizeof(schema) - 1, file)] = '\0';
+	fclose(file);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, schema, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "PRAGMA application_id = 0x54726b67; PRAGMA user_version = 1;"
+				      "INSERT INTO account VALUES ('zeta'), ('acme');"
+				      "INSERT INTO attribute_set VALUES (3, 'zeta', 1, ''), (7, 'acme', 1, 'gold');"
+				      "INSERT INTO number VALUES (15551230001, 7), (15551230002, 3), (15551230003, 7);"
+				      "INSERT INTO store VALUES (1, '00000000-0000-4000-8000-000000000000', 5,"
+				      /* computed by version 1 */
+				      " x'" DIGEST_1 "', 'primary', zeroblob(32));",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void test_store_of_version_1_is_brought_up_to_date(void **state)
+{
+	struct provision *provision = *state;
+
+	close_store(provision);
+	assert_int_equal(unlink(provision->path), 0);
+	store_make_1(provision->path);
+	provision_open(provision);
+	struct store *store = provision->provisioner.store;
+	assert_int_equal(integer(store, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
+	assert_int_equal(store->revision, 5);
+	assert_int_equal(store->number_count, 3);
+	digest_is_right(store);
+	assert_int_equal(integer(store, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	provision_refused(ASK(provision, "account_delete", "acme"), 409, "account", "still has 2 numbers");
+	DONE(ASK(provision, "number_delete", "+15551230002"));
+	DONE(ASK(provision, "account_delete", "zeta"));
+	digest_is_right(store);
+	assert_int_equal(store->number_count, 2);
+}
+
+/* A page of an account, wherever it stands, is read by its key. */
+static void test_number_list_of_an_account_sorts_nothing(void **state)
+{
+	struct store *store = ((struct provision *)*state)->provisioner.store;
+	sqlite3_stmt *statement;
+
+	assert_int_equal(store_select(store, &statement,
+				      "EXPLAIN QUERY PLAN SELECT n.e164, s.account FROM number n"
+				      " CROSS JOIN attribute_set s ON s.id = n.attribute_set"
+				      " WHERE n.account = 1 AND n.e164 > 5 ORDER BY n.e164 LIMIT 3",
+				      ""),
+			 0);
+	assert_int_equal(store_step(store, &statement), 1);
+	assert_non_null(strstr(store_text(statement, 3), "number_by_account (account=? AND rowid>?)"));
+	while (store_step(store, &statement) > 0)
+		assert_null(strstr(store_text(statement, 3), "TEMP B-TREE"));
+}
+
 static void test_digest_follows_every_change(void **state)
 {
 	struct provision *provision = *state;
@@ -184,7 +250,7 @@ static void test_rollback_takes_the_digest_back(void **state)
 	struct store *store = ((struct provision *)*state)->provisioner.store;
 
 	assert_int_equal(store_begin(store), 0);
-	assert_int_equal(store_run(store, "INSERT INTO account VALUES ('x')", ""), 0);
+	assert_int_equal(store_run(store, "INSERT INTO account (name) VALUES ('x')", ""), 0);
 	assert_true(store_changed(store));
 	store_rollback(store);
 	assert_false(store_changed(store));
@@ -198,7 +264,7 @@ static void test_commit_counts_and_logs(void **state)
 	struct store_change change = {.user = "u", .via = "v", .operation = "o", .arguments = "[]"};
 
 	assert_int_equal(store_begin(store), 0);
-	assert_int_equal(store_run(store, "INSERT INTO account VALUES ('x')", ""), 0);
+	assert_int_equal(store_run(store, "INSERT INTO account (name) VALUES ('x')", ""), 0);
 	assert_int_equal(store_commit(store, &change), 0);
 	assert_int_equal(store->revision, 1);
 	assert_int_equal(integer(store, "SELECT count(*) FROM change_log l JOIN store s USING (revision, digest)"
@@ -220,8 +286,8 @@ static void test_killed_writer_leaves_a_whole_store(void **state)
 			_exit(1);
 		provision->provisioner.store = store;
 		static const char line[] = "{\"operation\":\"account_set\",\"arguments\":[\"acme\"]}";
-		char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester");
-		if (!answer || store_begin(store) || store_run(store, "INSERT INTO account VALUES ('half')", ""))
+		char *answer = request_answer(&provision->provisioner, line, strlen(line), "tester", -1);
+		if (!answer || store_begin(store) || store_run(store, "INSERT INTO account (name) VALUES ('half')", ""))
 			_exit(1);
 		raise(SIGKILL);
 	}
@@ -248,6 +314,8 @@ int main(void)
 					   STORE_TEST(test_store_names_a_missing_folder),
 					   STORE_TEST(test_store_is_not_made_unless_wanted),
 					   STORE_TEST(test_store_takes_an_empty_file),
+					   STORE_TEST(test_store_of_version_1_is_brought_up_to_date),
+					   STORE_TEST(test_number_list_of_an_account_sorts_nothing),
 					   STORE_TEST(test_digest_follows_every_change),
 					   STORE_TEST(test_rollback_takes_the_digest_back),
 					   STORE_TEST(test_commit_counts_and_logs),

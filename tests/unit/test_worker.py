@@ -333,10 +333,216 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(json.loads(run.stdout)["result"]["changeCount"], 0)
         self.assertEqual(self.cli("peer_set", "p1", "drain").returncode, 0)
 
+    # --- jobs
+
+    def csv(self, name, rows):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write("telephoneNumber,accountName,serviceDetails_teamsOperatorConnect_enabled\n")
+            file.writelines(f"{number},{account},true\n" for number, account in rows)
+        return path
+
+    def many(self, count=200000, first=15550000000):
+        return self.csv("many.csv", ((f"+{first + count - i}", "acme") for i in range(count)))
+
+    def job(self, client, job):
+        return until(lambda: (a := client.ask("job", str(job))["result"])["state"] != "running" and a, "its end", 60)
+
+    def test_import_from_the_command_line(self):
+        for with_worker in (True, False):
+            with self.subTest(with_worker=with_worker):
+                if with_worker:
+                    self.start()
+                self.cli("account_set", "acme")
+                run = self.cli("import", self.csv("in.csv", [("+15551230001", "acme"), ("+15551230002", "acme")]))
+                self.assertEqual(run.returncode, 0, run.stderr)
+                self.assertRegex(run.stdout, r"state +done")
+                run = self.cli("import", "-", text="telephoneNumber,accountName\n+1,acme\n")
+                self.assertEqual(run.returncode, 1)
+                self.assertIn("needs at least two digits", run.stdout)
+                out = os.path.join(self.folder.name, "out.csv")
+                run = self.cli("export", out)
+                self.assertEqual(run.returncode, 0, run.stderr)
+                self.assertEqual(self.cli("export", "-").stdout.splitlines()[1],
+                                 "+15551230001,,acme,true,false,false,false,")
+                with open(out, encoding="ascii") as file:
+                    self.assertEqual(len(file.readlines()), 3)
+                self.assertEqual(self.cli("import", "/nonexistent.csv").returncode, 2)
+                self.assertEqual(self.cli("export", "/nonexistent/x.csv").returncode, 2)
+                self.assertEqual([name for name in os.listdir(self.folder.name) if name.startswith("out.csv.")], [])
+                if with_worker:
+                    self.end()
+                    self.worker = None
+
+    def test_every_fault_is_in_the_report(self):
+        self.start()
+        self.cli("account_set", "acme")
+        report = os.path.join(self.folder.name, "report.csv")
+        run = self.cli("--report", report, "import", self.csv("bad.csv", ((str(i), "acme") for i in range(1200))))
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stdout, r"faultCount +1200")
+        with open(report, encoding="ascii") as file:
+            lines = file.read().splitlines()
+        self.assertEqual(len(lines), 1201)
+        self.assertTrue(lines[1200].startswith("1201,telephoneNumber,"), lines[1200])
+
+    def test_reads_are_answered_and_changes_refused_while_an_import_writes(self):
+        self.start_with_region()
+        client = self.client()
+        self.assertEqual(client.ask("account_set", "acme")["code"], 200)
+        self.assertEqual(client.ask("number_set", "+4420", "acme", "teamsOperatorConnect")["code"], 200)
+        path = self.many()
+        job = client.ask("import", path)["result"]["job"]
+        self.refused(client.ask("import", path), 409, "job", f"import {job} is running: one job at a time")
+        seen, worst = set(), 0
+        while client.ask("job", str(job))["result"]["state"] == "running":
+            begin = time.monotonic()
+            self.assertEqual(client.ask("number_get", "+4420")["code"], 200)
+            seen.add(client.ask("status")["result"].get("jobPhase"))
+            worst = max(worst, time.monotonic() - begin)
+            answer = client.ask("number_set", "+4421", "acme", "teamsOperatorConnect")
+            if answer["code"] != 200:
+                self.refused(answer, 503, "job", f"import {job} is writing: try again in")
+                self.assertGreaterEqual(answer["error"]["retryAfter"], 1)
+                seen.add("refused")
+        self.assertLess(worst, 2)
+        self.assertLessEqual({"write", "refused"}, seen)
+        status = client.ask("status")["result"]
+        self.assertEqual((status["numbers"], status["publishedNumbers"]), (200002, 200002))
+        self.assertEqual(client.ask("number_set", "+4421", "acme", "teamsOperatorConnect")["code"], 200)
+
+    def test_cancelled_import_changes_nothing(self):
+        self.start_with_region()
+        client = self.client()
+        client.ask("account_set", "acme")
+        job = client.ask("import", self.many())["result"]["job"]
+        until(lambda: client.ask("job", str(job))["result"].get("phase") == "write", "writing")
+        self.assertEqual(client.ask("job_cancel", str(job))["code"], 200)
+        self.assertEqual(self.job(client, job)["state"], "cancelled")
+        self.assertEqual(client.ask("status")["result"]["numbers"], 0)
+        self.assertEqual(client.ask("account_set", "other")["code"], 200)
+
+    def test_import_is_left_running_without_waiting(self):
+        self.start()
+        self.cli("account_set", "acme")
+        run = self.cli("--json", "--no-wait", "import", self.many(20000))
+        job = json.loads(run.stdout)["result"]["job"]
+        self.assertEqual(self.job(self.client(), job)["state"], "done")
+        self.assertEqual(self.client().ask("status")["result"]["numbers"], 20000)
+
+    def test_full_disk_fails_an_import_and_a_snapshot_only(self):
+        self.start_with_region()
+        client = self.client()
+        client.ask("account_set", "acme")
+        path = self.many(50000)
+        resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (400000, resource.RLIM_INFINITY))
+        job = self.job(client, client.ask("import", path)["result"]["job"])
+        self.assertEqual((job["state"], job["code"]), ("failed", 503), job)
+        self.assertEqual(client.ask("status")["result"]["numbers"], 0)
+        resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        job = self.job(client, client.ask("import", path)["result"]["job"])
+        self.assertEqual(job["state"], "done", job)
+        resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (400000, resource.RLIM_INFINITY))
+        self.assertIn("the snapshot cannot be written: File too large", self.worker.stderr.readline())
+        self.assertFalse(os.path.exists(self.store + ".snapshot"))
+        self.assertFalse(os.path.exists(self.store + ".snapshot.new"))
+        self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
+        resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    # --- the snapshot
+
+    def start_again(self):
+        """The log lines of a start."""
+        self.worker = subprocess.Popen(self.command("--region-fd", str(self.region)), stderr=subprocess.PIPE, text=True,
+                                       pass_fds=[self.region])
+        line = self.worker.stderr.readline()
+        self.ready()
+        client = self.client()
+        self.assertEqual(self.job(client, client.ask("verify")["result"]["job"])["state"], "done")
+        self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
+        return line
+
+    def with_snapshot(self):
+        self.start_with_region()
+        client = self.client()
+        client.ask("account_set", "acme")
+        self.assertEqual(self.job(client, client.ask("import", self.many(20000))["result"]["job"])["state"], "done")
+
+    def copy_of(self, endings=("", ".snapshot")):
+        """What the files hold now, to be put back."""
+        kept = {}
+        for ending in endings:
+            with open(self.store + ending, "rb") as file:
+                kept[ending] = file.read()
+        return kept
+
+    def put_back(self, kept):
+        for ending in ("-wal", "-shm") if "" in kept else ():
+            if os.path.exists(self.store + ending):
+                os.unlink(self.store + ending)
+        for ending, data in kept.items():
+            with open(self.store + ending, "wb") as file:
+                file.write(data)
+
+    def test_start_takes_the_snapshot_that_fits_and_no_other(self):
+        self.with_snapshot()
+        self.end()
+        self.assertIn("from the snapshot of revision 2", self.start_again())
+        for number in range(10):  # put on top by the next start
+            answer = self.client().ask("number_set", f"+4420{number}", "acme", "teamsOperatorConnect")
+            self.assertEqual(answer["code"], 200)
+        self.kill()
+        self.assertIn("from the snapshot of revision 2", self.start_again())
+        self.assertEqual(self.client().ask("status")["result"]["publishedNumbers"], 20010)
+        self.end()
+        yesterday = self.copy_of()
+        with self.subTest("a store that went another way since the snapshot"):
+            self.assertIn("revision 2", self.start_again())
+            client = self.client()
+            for number in range(1000):
+                client.ask("number_set", f"+44{number:05d}", "acme", "teamsOperatorConnect")
+            self.end()  # 1000 changes: a new snapshot
+            newer = self.copy_of([".snapshot"])
+            self.put_back(dict(yesterday, **newer))
+            self.assertIn("it is newer than the store", self.start_again())
+            client = self.client()
+            for number in range(1100):
+                client.ask("number_set", f"+45{number:05d}", "acme", "teamsOperatorConnect")
+            self.kill()
+            self.put_back(newer)
+            self.assertIn("had other content at its revision", self.start_again())
+        self.end()
+
+    def test_another_store_with_the_same_revision_is_seen(self):
+        self.with_snapshot()
+        self.end()
+        kept = self.copy_of([".snapshot"])
+        for ending in ("", "-wal", "-shm", ".snapshot"):
+            if os.path.exists(self.store + ending):
+                os.unlink(self.store + ending)
+        self.with_snapshot()
+        self.end()
+        self.put_back(kept)
+        self.assertIn("it is of another store", self.start_again())
+
+    def test_read_only_folder_is_told_and_calls_go_on(self):
+        self.with_snapshot()
+        self.end()
+        self.assertIn("from the snapshot", self.start_again())
+        client = self.client()
+        os.rename(self.store, self.store + ".away")
+        self.refused(client.ask("number_set", "+4420", "acme", "teamsOperatorConnect"), 503, "store", "was deleted")
+        job = self.job(client, client.ask("import", self.many(100))["result"]["job"])
+        self.assertEqual(job["state"], "failed")
+        self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
+        os.rename(self.store + ".away", self.store)
+        self.assertEqual(client.ask("number_set", "+4420", "acme", "teamsOperatorConnect")["code"], 200)
+
     def test_completion_comes_from_the_table(self):
         script = os.path.join(os.path.dirname(__file__), "../../provisioning/trunkgate.bash-completion")
         for words, expected in (("number_s", ["number_set"]), ("peer_set p1 d", ["drain", "disabled"]),
                                 ("number_set +1 acme zoom", ["zoomPhoneCloudPeering"]), ("--js", ["--json"]),
+                                ("import x.csv d", ["dry-run"]), ("range_s", ["range_set"]), ("--no", ["--no-wait"]),
                                 ("--json --store x account_s", ["account_set"])):
             count = len(words.split(" "))
             command = (f"source '{script}'; COMP_WORDS=('{TRUNKGATE}' {words}); COMP_CWORD={count}; _trunkgate;"

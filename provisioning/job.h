@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * What takes longer than a moment: import, export, verify. One at a time, in a thread of its own with a connection of
+ * its own, at the lowest priority of processor and disk; the loop goes on answering.
+ *
+ * While an import writes, changes are refused (503 with the time after which to try again): SQLite has one writer, and
+ * a change that waited would be told 504 by its door long before. Reads are answered all the time.
+ */
+#ifndef TRUNKGATE_JOB_H
+#define TRUNKGATE_JOB_H
+
+#include <pthread.h>
+
+#include "bulk.h"
+#include "request.h"
+#include "snapshot.h"
+
+enum job_phase { JOB_START, JOB_READ, JOB_CHECK, JOB_WRITE, JOB_COMMIT, JOB_PUBLISH, JOB_PHASES };
+
+struct job;
+
+struct job_kind {
+	const char *operation;
+	/** In the thread. Returns 0, -ECANCELED, or another -errno with job->fault or store->error. */
+	int (*run)(struct job *job, struct store *store);
+	/** In the loop, when the thread has ended; may be NULL. */
+	void (*finish)(struct job *job);
+	bool own; /**< the worker's own: gives way to others, and is forgotten when it has ended */
+};
+
+struct job {
+	int64_t id;
+	const struct job_kind *kind;
+	struct provisioner *provisioner;
+	pthread_t thread;
+	struct bulk_progress progress;
+	atomic_int phase;
+	atomic_int_fast64_t phase_ms; /**< when the phase began */
+	atomic_bool ended;            /**< the thread has nothing more to do */
+	bool finished;                /**< nor has the loop */
+	int64_t started_ms, ended_ms;
+	/* the request */
+	int file;
+	char *path, *account, *user, *via, *arguments;
+	bool dry_run;
+	/* the outcome; the thread's until it has ended */
+	int rc;
+	struct fault fault;
+	struct json_object *result;
+	struct bulk_fault *faults;
+	size_t fault_count, fault_kept;
+	struct number_table *table;
+	int publish_rc;
+	bool changed, joined;
+	uint64_t *suspects; /**< of verify: numbers that may differ */
+	size_t suspect_count;
+	struct snapshot snapshot;
+};
+
+enum { JOBS_KEPT = 16 };
+
+struct jobs {
+	struct job *list[JOBS_KEPT]; /**< oldest first */
+	size_t count;
+	int64_t last_id;
+	int event; /**< readable when a thread has ended */
+};
+
+int jobs_new(struct jobs **jobs);
+
+/** Cancels what runs, waits for it, and forgets all. */
+void jobs_free(struct jobs *jobs);
+
+/** Finishes what has ended. */
+void jobs_poll(struct jobs *jobs);
+
+/** The one that runs, or NULL. */
+struct job *jobs_running(const struct jobs *jobs);
+
+/** Refuses a change while an import writes. Returns 0, or -EIO with @p fault. */
+int jobs_check_change(const struct jobs *jobs, struct fault *fault);
+
+/** Adds "job", "jobOperation", "jobPhase", "jobPercent" if one runs. */
+void jobs_status(const struct jobs *jobs, struct json_object *result);
+
+/** For the thread: a new phase with @p total steps. */
+void job_phase_set(struct job *job, enum job_phase phase, uint64_t total);
+
+/** Starts a snapshot if none is being written and nothing else runs. Returns 0 or -errno. */
+int jobs_snapshot(struct provisioner *provisioner);
+
+extern const struct job_kind job_import, job_export, job_verify, job_snapshot;
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** Tests of import, export and verify: faults by line and column, all or nothing, round trips, the change log. */
+#include "provision.h"
+
+#include <poll.h>
+
+#define HEAD                                                                                                           \
+	"telephoneNumber,telephoneNumberLast,accountName,serviceDetails_teamsOperatorConnect_enabled,"                 \
+	"serviceDetails_teamsPhoneMobile_enabled,configuration_customSipHeader\n"
+#define NUMBERS                                                                                                        \
+	HEAD "+15551230003,,acme,true,false,gold\n+15551230001,,acme,true,,\n+15551230002,,other,,TRUE,\n"             \
+	     "+15551230000,+15551239999,acme,true,false,wide\n+15551231000,+15551231999,acme,true,false,narrow\n"
+
+static void file_write(struct provision *provision, const char *text)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/in.csv", provision->folder);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* The result of a job when it has ended. */
+static struct json_object *job_end(struct provision *provision, struct json_object *start)
+{
+	char id[24];
+	struct json_object *answer = NULL, *result = provision_get(start, "result");
+	if (!provision_get(result, "job"))
+		fail_msg("%s", json_object_to_json_string(start));
+	snprintf(id, sizeof(id), "%lld", (long long)json_object_get_int64(provision_get(result, "job")));
+	json_object_put(start);
+	for (int i = 0; i < 10000; i++, poll(NULL, 0, 1)) {
+		answer = ASK(provision, "job", id);
+		result = provision_get(answer, "result");
+		if (strcmp(json_object_get_string(provision_get(result, "state")), "running") != 0)
+			return answer;
+		json_object_put(answer);
+	}
+	fail_msg("the job does not end");
+	return NULL;
+}
+
+static struct json_object *run(struct provision *provision, const char *operation, const char *name, const char *more)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", provision->folder, name);
+	return job_end(provision, ASK(provision, operation, path, more));
+}
+
+static struct json_object *import(struct provision *provision, const char *text, const char *more)
+{
+	file_write(provision, text);
+	return run(provision, "import", "in.csv", more);
+}
+
+static long long field(struct json_object *answer, const char *key)
+{
+	return json_object_get_int64(provision_get(provision_get(answer, "result"), key));
+}
+
+static void is_done(struct json_object *answer)
+{
+	if (strcmp(json_object_get_string(provision_get(provision_get(answer, "result"), "state")), "done") != 0)
+		fail_msg("%s", json_object_to_json_string(answer));
+	json_object_put(answer);
+}
+
+static void accounts(struct provision *provision)
+{
+	DONE(ASK(provision, "account_set", "acme"));
+	DONE(ASK(provision, "account_set", "other"));
+}
+
+static int import_finish(void **state)
+{
+	static const char *const names[] = {"in.csv", "out.csv", "out2.csv"};
+	struct provision *provision = *state;
+	char path[128];
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", provision->folder, names[i]);
+		unlink(path);
+	}
+	return provision_finish(state);
+}
+
+static char *file_text(struct provision *provision, const char *name)
+{
+	static char texts[2][65536];
+	static int next;
+	char path[128], *text = texts[next++ % 2];
+	snprintf(path, sizeof(path), "%s/%s", provision->folder, name);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	text[fread(text, 1, 65535, file)] = '\0';
+	fclose(file);
+	return text;
+}
+
+static const struct {
+	const char *text;
+	unsigned line;
+	const char *column, *reason;
+} bad_files[] = {
+	{"", 1, "header", "the file is empty"},
+	{"\n\n", 1, "header", "the file is empty"},
+	{"+15551230001,acme\n", 1, "+15551230001", "is not a column that this gateway knows"},
+	{"telephoneNumber,accountName,colour\n", 1, "colour", "is not a column that this gateway knows"},
+	{"telephoneNumber,accountName,accountName\n", 1, "accountName", "is there twice"},
+	{"telephoneNumber,TelephoneNumber\n", 1, "TelephoneNumber", "is not a column"},
+	{"telephoneNumber\n", 1, "accountName", "is missing"},
+	{"telephoneNumber,accountName,serviceDetails_fax_enabled\n", 1, "serviceDetails_fax_enabled",
+	 "is not a column"},
+	{"\xff\xfet\0e\0", 1, "\?\?t", "is not a column"},
+	{HEAD "15551230001,,acme,true,false,\n", 2, "telephoneNumber", "has no '+': a spreadsheet takes it away"},
+	{HEAD "4.4E+11,,acme,true,false,\n", 2, "telephoneNumber", "'4.4E+11' a spreadsheet made a rounded number"},
+	{HEAD "\n\r\n,,,,,\n+1 555,,acme,true,false,\n", 5, "telephoneNumber", "only digits"},
+	{HEAD ",,acme,true,false,\n", 2, "telephoneNumber", "'' is empty"},
+	{HEAD "+15551230001,,nobody,true,false,\n", 2, "accountName", "there is no account 'nobody'"},
+	{HEAD "+15551230001,,ACME,true,false,\n", 2, "accountName", "there is no account 'ACME'"},
+	{HEAD "+15551230001,,,true,false,\n", 2, "accountName", "is empty"},
+	{HEAD "+15551230001,,acme,yes,false,\n", 2, "serviceDetails_teamsOperatorConnect_enabled", "true or false"},
+	{HEAD "+15551230001,,acme,false,,\n", 2, "serviceDetails", "no service is enabled"},
+	{HEAD "+15551230001,,acme,true,true,\n", 2, "serviceDetails_teamsPhoneMobile_enabled",
+	 "teamsOperatorConnect is enabled too"},
+	{HEAD "+15551230001,,acme,true,false,go ld\n", 2, "configuration_customSipHeader", "may hold only"},
+	{HEAD "+15551230001,,acme,false,true,gold\n", 2, "configuration_customSipHeader", "carries no custom header"},
+	{HEAD "+15551230001,,acme,true,false,a,b\n", 2, "row", "has 7 cells, but there are 6 columns"},
+	{HEAD "+15551230001,,acme,true,false,\"a\n", 2, "row", "has a quote that is not closed"},
+	{HEAD "+15551230001,,acme,true,,\n+15551230001,,acme,true,,\n", 3, "telephoneNumber",
+	 "the same number stands in line 2 already"},
+	{HEAD "+15551230001,+1555123,acme,true,,\n", 2, "telephoneNumberLast", "must have as many digits"},
+	{HEAD "+4420,+4429,acme,true,,\n+4425,+4435,acme,true,,\n", 3, "telephoneNumber",
+	 "overlaps in part with +4420-+4429 in line 2"},
+	{HEAD "+4420,+4429,acme,true,,\n+4421,+4422,other,true,,\n", 3, "telephoneNumber", "of another account"},
+	{HEAD "+4420,+4429,acme,true,,\n+4420,+4429,acme,true,,x\n", 3, "telephoneNumber", "is the same as"},
+	{HEAD "+4495,+4498,acme,true,,\n", 2, "telephoneNumber", "overlaps in part with +4490-+4496 in the store"},
+	{"telephoneNumber,accountName,serviceDetails_teamsOperatorConnect_enabled,"
+	 "serviceDetails_teamsOperatorConnect_assignmentStatus\n+15551230001,acme,true,assigned\n",
+	 2, "serviceDetails_teamsOperatorConnect_assignmentStatus", "is not kept by this gateway"},
+	{"telephoneNumber,accountName,serviceDetails_azureOperatorCallProtection_enabled\n+15551230001,acme,true\n", 2,
+	 "serviceDetails_azureOperatorCallProtection_enabled", "is not a service that this gateway can carry"},
+};
+
+static void test_each_fault_has_line_column_and_reason(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	DONE(ASK(provision, "range_set", "+4490", "+4496", "acme", "teamsOperatorConnect"));
+	for (size_t i = 0; i < sizeof(bad_files) / sizeof(*bad_files); i++) {
+		struct json_object *answer = import(provision, bad_files[i].text, NULL);
+		struct json_object *items = provision_get(provision_get(answer, "result"), "items");
+		struct json_object *fault = items ? json_object_array_get_idx(items, 0) : NULL;
+		if (field(answer, "faultCount") < 1 ||
+		    json_object_get_int(provision_get(fault, "line")) != (int)bad_files[i].line ||
+		    strcmp(json_object_get_string(provision_get(fault, "column")), bad_files[i].column) != 0 ||
+		    !strstr(json_object_get_string(provision_get(fault, "reason")), bad_files[i].reason))
+			fail_msg("file %zu: %s", i, json_object_to_json_string(answer));
+		json_object_put(answer);
+	}
+	assert_int_equal(provision->provisioner.store->revision, 3);
+	assert_int_equal(provision->provisioner.store->number_count, 0);
+}
+
+static void test_all_faults_are_counted_and_nothing_is_changed(void **state)
+{
+	struct provision *provision = *state;
+	static char text[200000] = HEAD "+15551230001,,acme,true,,\n";
+	size_t used = strlen(text);
+	accounts(provision);
+	for (int i = 0; i < 1000; i++)
+		used += (size_t)sprintf(text + used, "%d,,nobody,true,,\n", i);
+	struct json_object *answer = import(provision, text, NULL);
+	assert_int_equal(field(answer, "faultCount"), 2000);
+	assert_int_equal(json_object_array_length(provision_get(provision_get(answer, "result"), "items")), 100);
+	assert_int_equal(field(answer, "next"), 100);
+	char id[24];
+	snprintf(id, sizeof(id), "%lld", field(answer, "job"));
+	json_object_put(answer);
+	answer = ASK(provision, "job", id, "500", "1900");
+	assert_int_equal(json_object_array_length(provision_get(provision_get(answer, "result"), "items")), 100);
+	assert_null(provision_get(provision_get(answer, "result"), "next"));
+	json_object_put(answer);
+	assert_int_equal(provision->provisioner.store->number_count, 0);
+}
+
+static void test_import_is_published_and_logged_once(void **state)
+{
+	struct provision *provision = *state;
+	struct attribute_set set;
+	accounts(provision);
+	struct json_object *answer = import(provision, NUMBERS, NULL);
+	assert_int_equal(field(answer, "numbersAdded"), 3);
+	assert_int_equal(field(answer, "rangesAdded"), 2);
+	assert_int_equal(field(answer, "revision"), 3);
+	is_done(answer);
+	const struct region *region = provision->publisher.region;
+	assert_int_equal(number_table_find(region, 15551230003, &set), 0);
+	assert_string_equal(set.header, "gold");
+	assert_int_equal(number_table_find(region, 15551231500, &set), 0);
+	assert_string_equal(set.header, "narrow");
+	assert_int_equal(number_table_find(region, 15551230002, &set), 0);
+	assert_string_equal(set.account, "other");
+	is_done(import(provision, NUMBERS, NULL));
+	assert_int_equal(provision->provisioner.store->revision, 3);
+	answer = import(provision, HEAD "+15551230003,,other,true,,\n", NULL);
+	assert_int_equal(field(answer, "numbersChanged"), 1);
+	is_done(answer);
+	DONE(ASK(provision, "number_set", "+4420", "acme", "teamsOperatorConnect"));
+	assert_int_equal(number_table_find(region, 4420, &set), 0);
+	is_done(job_end(provision, ASK(provision, "verify")));
+	uint64_t digest[2];
+	assert_int_equal(store_digest_compute(provision->provisioner.store, digest), 0);
+	assert_memory_equal(digest, provision->provisioner.store->digest, sizeof(digest));
+}
+
+static void test_import_takes_the_habits_of_spreadsheets(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	is_done(import(
+		provision,
+		"\xef\xbb\xbf\"telephoneNumber\";\"accountName\";\"serviceDetails_teamsOperatorConnect_enabled\";;\r\n"
+		"\r\n'+15551230001;\"acme\";TRUE;;\r\n +15551230002 ; acme;True\r\n;;;;\r\n",
+		NULL));
+	assert_int_equal(provision->provisioner.store->number_count, 2);
+}
+
+static void test_dry_run_counts_and_changes_nothing(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	DONE(ASK(provision, "number_set", "+15551230001", "acme", "teamsOperatorConnect"));
+	DONE(ASK(provision, "number_set", "+15551230002", "acme", "teamsOperatorConnect"));
+	struct json_object *answer = import(provision, NUMBERS, "dry-run");
+	assert_int_equal(field(answer, "numbersAdded"), 1);
+	assert_int_equal(field(answer, "numbersChanged"), 1);
+	assert_int_equal(field(answer, "rangesAdded"), 2);
+	is_done(answer);
+	assert_int_equal(provision->provisioner.store->revision, 4);
+}
+
+static void test_export_and_import_give_the_same_store(void **state)
+{
+	struct provision *provision = *state, *copy;
+	uint64_t digest[2];
+	accounts(provision);
+	is_done(import(provision, NUMBERS, NULL));
+	is_done(run(provision, "export", "out.csv", NULL));
+	assert_string_equal(
+		file_text(provision, "out.csv"),
+		"telephoneNumber,telephoneNumberLast,accountName,serviceDetails_teamsOperatorConnect_enabled,"
+		"serviceDetails_teamsPhoneMobile_enabled,serviceDetails_teamsDirectRouting_enabled,"
+		"serviceDetails_zoomPhoneCloudPeering_enabled,configuration_customSipHeader\n"
+		"+15551230000,+15551239999,acme,true,false,false,false,wide\n"
+		"+15551230001,,acme,true,false,false,false,\n"
+		"+15551230002,,other,false,true,false,false,\n"
+		"+15551230003,,acme,true,false,false,false,gold\n"
+		"+15551231000,+15551231999,acme,true,false,false,false,narrow\n");
+	memcpy(digest, provision->provisioner.store->digest, sizeof(digest));
+	DONE(ASK(provision, "number_delete", "+15551230001"));
+	DONE(ASK(provision, "range_delete", "+15551231000", "+15551231999"));
+	is_done(run(provision, "import", "out.csv", NULL));
+	assert_memory_equal(digest, provision->provisioner.store->digest, sizeof(digest));
+	provision_init((void **)&copy);
+	accounts(copy);
+	is_done(import(copy, file_text(provision, "out.csv"), NULL));
+	assert_memory_equal(digest, copy->provisioner.store->digest, sizeof(digest));
+	import_finish((void **)&copy);
+	is_done(run(provision, "export", "out2.csv", "other"));
+	assert_non_null(strstr(file_text(provision, "out2.csv"), "+15551230002,,other"));
+	assert_null(strstr(file_text(provision, "out2.csv"), "acme"));
+}
+
+/* What bulk_log_read() gives, put into a store that was at the revision before, makes the same store. */
+static void test_import_is_replayed_from_the_log(void **state)
+{
+	struct provision *provision = *state, *copy;
+	struct bulk_progress progress = {0};
+	struct bulk bulk;
+	accounts(provision);
+	is_done(import(provision, NUMBERS, NULL));
+	provision_init((void **)&copy);
+	accounts(copy);
+	struct store *store = copy->provisioner.store;
+	assert_int_equal(bulk_init(&bulk, &progress, provision->provisioner.store), 0);
+	assert_int_equal(bulk_log_read(&bulk, provision->provisioner.store, 3), 0);
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(bulk_apply(&bulk, store, false), 0);
+	assert_int_equal(
+		store_commit(store,
+			     &(struct store_change){.user = "u", .via = "v", .operation = "import", .arguments = "[]"}),
+		0);
+	assert_memory_equal(store->digest, provision->provisioner.store->digest, sizeof(store->digest));
+	assert_int_equal(bulk_log_read(&bulk, provision->provisioner.store, 2), -EBADMSG);
+	bulk_finish(&bulk);
+	provision_finish((void **)&copy);
+}
+
+static void test_jobs_are_refused_by_name(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	provision_refused(ASK(provision, "job", "7"), 404, "job", "there is no job 7");
+	provision_refused(ASK(provision, "job_cancel", "7"), 404, "job", "there is no job 7");
+	provision_refused(ASK(provision, "job", "x"), 400, "job", "whole number");
+	provision_refused(ASK(provision, "import", "in.csv"), 400, "file", "must start with '/'");
+	provision_refused(ASK(provision, "import", "/nonexistent.csv"), 400, "file", "No such file");
+	provision_refused(ASK(provision, "import", "/tmp"), 400, "file", "is not a regular file");
+	provision_refused(ASK(provision, "export", "out.csv"), 400, "file", "must start with '/'");
+	provision_refused(ASK(provision, "export", "/tmp/x.csv", "nobody"), 404, "account", "no account nobody");
+	struct json_object *answer = job_end(provision, ASK(provision, "export", "/nonexistent/x.csv"));
+	assert_string_equal(json_object_get_string(provision_get(provision_get(answer, "result"), "state")), "failed");
+	json_object_put(answer);
+	char id[24];
+	file_write(provision, NUMBERS);
+	answer = import(provision, NUMBERS, NULL);
+	snprintf(id, sizeof(id), "%lld", field(answer, "job"));
+	json_object_put(answer);
+	provision_refused(ASK(provision, "job_cancel", id), 409, "job", "it has ended: done");
+	assert_int_equal(store_run(provision->provisioner.store, "UPDATE store SET role = 'replica'", ""), 0);
+	assert_int_equal(store_refresh(provision->provisioner.store), 0);
+	char path[128];
+	snprintf(path, sizeof(path), "%s/in.csv", provision->folder);
+	provision_refused(ASK(provision, "import", path), 409, "role", "replica");
+}
+
+static void test_verify_names_what_differs(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	is_done(import(provision, NUMBERS, NULL));
+	number_table_delete(provision->publisher.table, 15551230001);
+	assert_int_equal(number_table_put(provision->publisher.table, 4420, 1), 0);
+	assert_int_equal(number_table_put(provision->publisher.table, 15551230002, 1), 0);
+	struct json_object *answer = job_end(provision, ASK(provision, "verify"));
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	assert_non_null(strstr(text, "\"state\":\"failed\""));
+	assert_non_null(strstr(text,
+			       "{\"column\":\"+15551230001\",\"reason\":\"the store has attribute set 1, the table"
+			       " attribute set 4\"}"));
+	assert_non_null(strstr(text, "{\"column\":\"+15551230002\""));
+	json_object_put(answer);
+}
+
+#define IMPORT_TEST(name) cmocka_unit_test_setup_teardown(name, provision_region_init, import_finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {IMPORT_TEST(test_each_fault_has_line_column_and_reason),
+					   IMPORT_TEST(test_all_faults_are_counted_and_nothing_is_changed),
+					   IMPORT_TEST(test_import_is_published_and_logged_once),
+					   IMPORT_TEST(test_import_takes_the_habits_of_spreadsheets),
+					   IMPORT_TEST(test_dry_run_counts_and_changes_nothing),
+					   IMPORT_TEST(test_export_and_import_give_the_same_store),
+					   IMPORT_TEST(test_import_is_replayed_from_the_log),
+					   IMPORT_TEST(test_jobs_are_refused_by_name),
+					   IMPORT_TEST(test_verify_names_what_differs)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
