@@ -315,6 +315,16 @@ class TestNextHopAndNumbers(HostileCase):
             call.final()
         self.assertEqual(victim.requests("INVITE"), [])
 
+    def test_answer_goes_to_where_the_request_came_from(self):
+        other = self.start(Endpoint(self.west.host))
+        call_id = token("rport")
+        self.west.send(Message(f"OPTIONS sip:{self.gateway.host} SIP/2.0", [
+            ("Via", f"SIP/2.0/UDP {other.address};branch={token('z9hG4bK')}"), ("Max-Forwards", 70),
+            ("From", "<sip:a@b>;tag=1"), ("To", "<sip:a@b>"), ("Call-ID", call_id), ("CSeq", "1 OPTIONS")]),
+            self.gateway.proxy)
+        self.west.response(200, "OPTIONS", call_id=call_id)
+        self.assertEqual(other.messages, [])
+
     def value_for(self, caller, *asserted):
         """The custom header's values of a call to the operator."""
         call = self.teams.invite(self.gateway.proxy, OUTSIDE, caller,
