@@ -17,7 +17,7 @@ enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 100 };
 
 struct request {
 	const char *group; /* "" = all */
-	long limit;
+	unsigned limit;
 	uint32_t after; /* peer id */
 };
 
@@ -32,23 +32,6 @@ static int scan_text(rpc_t *rpc, void *context, const char *field, const char **
 {
 	*text = "";
 	return site_state.provisioning.scan(rpc, context, field, text);
-}
-
-static int read_limit(rpc_t *rpc, void *context, long *limit)
-{
-	const char *text;
-	char *end;
-	*limit = LIMIT_DEFAULT;
-	int given = scan_text(rpc, context, "limit", &text);
-	if (given < 0)
-		return -1;
-	if (text[0] == '\0')
-		return 0;
-	*limit = strtol(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && *limit >= 1 && *limit <= LIMIT_MAX)
-		return 0;
-	rpc->fault(context, 400, "limit: must be 1 to %d", LIMIT_MAX);
-	return -1;
 }
 
 static int peer_by_name(const char *name, uint32_t *peer)
@@ -70,9 +53,10 @@ static int peer_by_name(const char *name, uint32_t *peer)
 static int read_request(rpc_t *rpc, void *context, struct request *request)
 {
 	const char *after;
-	*request = (struct request){.group = ""};
-	if (scan_text(rpc, context, "group", &request->group) < 0 || read_limit(rpc, context, &request->limit) < 0 ||
-	    scan_text(rpc, context, "after", &after) < 0)
+	*request = (struct request){.group = "", .limit = LIMIT_DEFAULT};
+	if (scan_text(rpc, context, "group", &request->group) < 0 ||
+	    site_state.provisioning.scan_limit(rpc, context, LIMIT_MAX, &request->limit) < 0 ||
+	    scan_text(rpc, context, "after", &after) < 0 || site_state.provisioning.scan_end(rpc, context) < 0)
 		return -1;
 	if (span_equal(span_of(request->group), SPAN_LIT("-")))
 		request->group = "";
@@ -107,11 +91,25 @@ static int collect(const struct topology_view *view, const struct request *reque
 	return 0;
 }
 
+static void drop_page(struct page *page)
+{
+	if (page->peers)
+		pkg_free(page->peers);
+	*page = (struct page){};
+}
+
 static int read_page(const struct request *request, struct page *page)
 {
 	struct topology_view view;
-	int result = topology_open(site_state.provisioning.region, &view);
-	return result ? result : collect(&view, request, page);
+	int result;
+	do {
+		drop_page(page);
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result)
+			return result;
+		result = collect(&view, request, page);
+	} while (!topology_current(&view));
+	return result;
 }
 
 static void write_time(char text[32], uint64_t since_ms)
@@ -154,10 +152,10 @@ static void add_next(rpc_t *rpc, void *context, uint32_t last)
 		rpc->struct_add(row, "s", "next", place.name);
 }
 
-static void answer_page(rpc_t *rpc, void *context, const struct page *page, long limit)
+static void answer_page(rpc_t *rpc, void *context, const struct page *page, unsigned limit)
 {
 	size_t i = 0;
-	while (i < page->count && i < (size_t)limit && add_peer(rpc, context, page->peers[i]) == 0)
+	while (i < page->count && i < limit && add_peer(rpc, context, page->peers[i]) == 0)
 		i++;
 	if (i > 0 && i < page->count)
 		add_next(rpc, context, page->peers[i - 1]);
@@ -176,8 +174,7 @@ static void rpc_list(rpc_t *rpc, void *context)
 		rpc->fault(context, 503, "%s", result == -EAGAIN ? "nothing is published yet" : "out of memory");
 	else
 		answer_page(rpc, context, &page, request.limit);
-	if (page.peers)
-		pkg_free(page.peers);
+	drop_page(&page);
 }
 
 /* ------- set ------- */
@@ -185,7 +182,8 @@ static void rpc_list(rpc_t *rpc, void *context)
 static void rpc_set(rpc_t *rpc, void *context)
 {
 	const char *arguments[2];
-	if (scan_text(rpc, context, "peer", &arguments[0]) < 0 || scan_text(rpc, context, "state", &arguments[1]) < 0)
+	if (scan_text(rpc, context, "peer", &arguments[0]) < 0 || scan_text(rpc, context, "state", &arguments[1]) < 0 ||
+	    site_state.provisioning.scan_end(rpc, context) < 0)
 		return;
 	site_state.provisioning.rpc(rpc, context, "peer_set", arguments, 2);
 }

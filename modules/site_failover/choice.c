@@ -65,12 +65,13 @@ static bool is_healthy(uint32_t peer)
 	return target_get(peer, &target) || target.health.state != HEALTH_DOWN;
 }
 
-static size_t collect(const struct topology_view *view, const struct group_view *group, struct candidate *candidates)
+static size_t collect(const struct topology_view *view, const struct group_view *group, enum admin_state worst,
+		      struct candidate *candidates)
 {
 	struct peer_view peer;
 	size_t count = 0;
 	for (uint32_t i = 0; i < group->peer_count && count < CANDIDATES_MAX; i++) {
-		if (topology_peer(view, group->first_peer + i, &peer) || peer.admin != ADMIN_AUTO)
+		if (topology_peer(view, group->first_peer + i, &peer) || peer.admin > worst)
 			continue;
 		candidates[count++] = (struct candidate){
 			.peer = peer.id,
@@ -82,8 +83,9 @@ static size_t collect(const struct topology_view *view, const struct group_view 
 	return count;
 }
 
-/* Returns the number of candidates, -ENOENT or -EAGAIN. */
-static int candidates_of(str *name, struct candidate *candidates, struct topology_settings *settings)
+/* Those up to an administrative state. Returns the number of candidates, -ENOENT or -EAGAIN. */
+static int candidates_of(str *name, enum admin_state worst, struct candidate *candidates,
+			 struct topology_settings *settings)
 {
 	struct topology_view view;
 	struct group_view group;
@@ -96,7 +98,7 @@ static int candidates_of(str *name, struct candidate *candidates, struct topolog
 		if (result == 0)
 			result = topology_settings(&view, settings);
 		if (result == 0)
-			result = (int)collect(&view, &group, candidates);
+			result = (int)collect(&view, &group, worst, candidates);
 	} while (!topology_current(&view));
 	return result;
 }
@@ -105,7 +107,9 @@ uint32_t choice_first(str *group)
 {
 	struct candidate candidates[CANDIDATES_MAX];
 	struct topology_settings settings;
-	int count = candidates_of(group, candidates, &settings);
+	int count = 0;
+	for (enum admin_state worst = ADMIN_AUTO; count == 0 && worst <= ADMIN_DISABLED; worst++)
+		count = candidates_of(group, worst, candidates, &settings);
 	if (count <= 0)
 		return TOPOLOGY_NONE;
 	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
@@ -129,7 +133,7 @@ int choice_select(struct sip_msg *msg, str *group)
 {
 	struct candidate candidates[CANDIDATES_MAX];
 	struct topology_settings settings;
-	int count = candidates_of(group, candidates, &settings);
+	int count = candidates_of(group, ADMIN_AUTO, candidates, &settings);
 	if (count < 0)
 		return count == -EAGAIN ? -3 : -1;
 	if (count == 0) {
@@ -335,6 +339,14 @@ static void on_transaction(struct cell *cell, int type, struct tmcb_params *even
 		on_forwarded(cell, event->code);
 	if (type & TMCB_DESTROY)
 		late_answer_forget(cell);
+}
+
+bool choice_watches(const struct cell *cell)
+{
+	for (const volatile struct tm_callback *row = cell->tmcb_hl.first; row; row = row->next)
+		if (row->callback == on_transaction)
+			return true;
+	return false;
 }
 
 static void watch_answers(struct sip_msg *msg)

@@ -76,7 +76,7 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
 										     : NOT_OURS;
 	struct cell *cell = site_state.tm.t_gett();
-	if (answer && branch >= 0 && starts_call(cell) && is_late(cell, branch)) {
+	if (answer && branch >= 0 && choice_watches(cell) && starts_call(cell) && is_late(cell, branch)) {
 		*cause = status_of_end(cell, branch);
 		verdict = LATE;
 	}
@@ -288,6 +288,21 @@ static int send_bye(struct ending *ending, int cause, const char *text)
 	return send_request(ending, &bye, ending->cseq + 1, &headers);
 }
 
+static void ended(struct sip_msg *msg, int cause, const char *text)
+{
+	site_count(late_byes);
+	LM_NOTICE("late answer of call %.*s from %s acknowledged and ended (%d %s)\n", STR_FMT(&msg->callid->body),
+		  ip_addr2a(&msg->rcv.src_ip), cause, text);
+}
+
+/* The next retransmission may do better. */
+static void not_ended(struct sip_msg *msg, bool fresh)
+{
+	if (fresh)
+		late_branch_reopen(msg->via1->branch->value, get_to(msg)->tag_value);
+	LM_ERR("late answer of call %.*s: sending failed\n", STR_FMT(&msg->callid->body));
+}
+
 static void end_answer(struct sip_msg *msg, int cause, const char *text)
 {
 	struct ending ending;
@@ -300,15 +315,12 @@ static void end_answer(struct sip_msg *msg, int cause, const char *text)
 	int result = send_ack(&ending);
 	if (result == 0 && fresh)
 		result = send_bye(&ending, cause, text);
+	if (fresh)
+		site_count(late_answers);
 	if (result)
-		LM_ERR("late answer of %.*s: sending failed\n", STR_FMT(&msg->callid->body));
-	if (!fresh)
-		return;
-	site_count(late_answers);
-	if (result == 0)
-		site_count(late_byes);
-	LM_NOTICE("late answer of call %.*s from %s acknowledged and ended (%d %s)\n", STR_FMT(&msg->callid->body),
-		  ip_addr2a(&msg->rcv.src_ip), cause, text);
+		not_ended(msg, fresh);
+	else if (fresh)
+		ended(msg, cause, text);
 }
 
 /* ------- what else comes for a branch that tm has forgotten ------- */
@@ -388,7 +400,7 @@ static bool refuse_caller(struct sip_msg *msg, int code, char *reason)
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return false;
 	struct cell *cell = site_state.tm.t_gett();
-	bool open = branch >= 0 && starts_call(cell) && cell->uas.status < 200;
+	bool open = branch >= 0 && choice_watches(cell) && starts_call(cell) && cell->uas.status < 200;
 	if (open) {
 		/* this branch has its final answer: nothing to cancel there */
 		cell->uac[branch].last_received = 200;
@@ -413,12 +425,16 @@ int late_answer_refuse(struct sip_msg *msg, int code, str *reason)
 
 /* ------- the end of a transaction ------- */
 
-static bool was_given_up(const struct cell *cell, int i)
+/* What a timer or a CANCEL puts in the place of an answer is none. */
+static bool has_final_answer(const struct ua_client *branch)
 {
-	const struct ua_client *branch = &cell->uac[i];
-	if (!branch->request.buffer)
-		return false;
-	return cell->relayed_reply_branch != i || branch->last_received < 200 || branch->last_received >= 300;
+	return branch->last_received >= 200 && branch->request.flags & F_RB_REPLIED &&
+	       !(branch->request.flags & F_RB_TIMEOUT);
+}
+
+static bool was_given_up(const struct ua_client *branch)
+{
+	return branch->request.buffer && !has_final_answer(branch);
 }
 
 void late_answer_forget(struct cell *cell)
@@ -426,7 +442,7 @@ void late_answer_forget(struct cell *cell)
 	char text[MAX_BRANCH_PARAM_LEN];
 	for (int i = 0; i < cell->nr_of_outgoings; i++) {
 		str branch = {.s = text, .len = 0};
-		if (was_given_up(cell, i) && branch_builder(cell->hash_index, 0, cell->md5, i, text, &branch.len))
+		if (was_given_up(&cell->uac[i]) && branch_builder(cell->hash_index, 0, cell->md5, i, text, &branch.len))
 			late_branch_add(branch, cell->uac[i].uri, status_of_end(cell, i));
 	}
 }

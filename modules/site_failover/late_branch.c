@@ -185,6 +185,26 @@ bool late_branch_end(str branch, str to_tag, int cause)
 	return fresh;
 }
 
+static void remove_tag(struct late *entry, uint64_t tag)
+{
+	for (uint8_t i = 0; i < entry->tag_count; i++)
+		if (entry->tags[i] == tag) {
+			entry->tags[i] = entry->tags[--entry->tag_count];
+			return;
+		}
+}
+
+void late_branch_reopen(str branch, str to_tag)
+{
+	if (!table || branch.len <= 0 || branch.len > BRANCH_MAX)
+		return;
+	lock_get(&table->lock);
+	struct late *entry = *find(branch);
+	if (entry)
+		remove_tag(entry, text_hash(to_tag));
+	lock_release(&table->lock);
+}
+
 static void expire_bucket(struct late **link, ticks_t now)
 {
 	while (*link) {

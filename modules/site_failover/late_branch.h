@@ -22,6 +22,9 @@ bool late_branch_known(str branch, char *uri, int size, int *cause);
 /** True once for each To tag of a branch: this answer has had no BYE yet. Makes the entry if there is none. */
 bool late_branch_end(str branch, str to_tag, int cause);
 
+/** Takes late_branch_end() back: the BYE could not be sent. */
+void late_branch_reopen(str branch, str to_tag);
+
 /** Forgets what is over; called once a second by the prober. */
 void late_branch_expire(void);
 

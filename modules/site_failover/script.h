@@ -3,6 +3,7 @@
 #ifndef TRUNKGATE_SITE_FAILOVER_SCRIPT_H
 #define TRUNKGATE_SITE_FAILOVER_SCRIPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <core/parser/msg_parser.h>
@@ -21,12 +22,16 @@ int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1]);
 int choice_service(struct sip_msg *msg, str *service);
 /** Puts the candidates of a group in order. 1, -1 no such group, -2 no peer in service, -3 empty. */
 int choice_select(struct sip_msg *msg, str *group);
-/** A peer of the group as site_select() would choose it now; TOPOLOGY_NONE if none is in service. */
+/** A peer of the group as site_select() would choose it now, one out of service if there is no other. TOPOLOGY_NONE if
+ * the group is not there. */
 uint32_t choice_first(str *group);
 /** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */
 int choice_retry(struct sip_msg *msg);
+/** True if the transaction is a call that site_select() placed. */
+struct cell;
+bool choice_watches(const struct cell *cell);
 
 /** Record-Route with the dialog's token. 1, -1. */
 int dialog_route_record(struct sip_msg *msg);
@@ -46,7 +51,6 @@ int late_answer_end(struct sip_msg *msg);
 /** Core reply_route: refuses the 2xx of a live call: the caller gets @p code, the callee ACK and BYE. 1, -1. */
 int late_answer_refuse(struct sip_msg *msg, int code, str *reason);
 /** tm: the transaction goes; what it gave up is remembered. */
-struct cell;
 void late_answer_forget(struct cell *cell);
 
 /** $site(...). */

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from harness.case import Case
 from harness.kamailio import Kamailio
 from harness.ports import free_port
-from harness.sip import Call, Endpoint, token
+from harness.sip import Call, Endpoint, Message, token
 from harness.wait import wait_until
 
 CONFIG = """
@@ -25,6 +25,7 @@ listen=udp:127.0.0.1:@OTHER@
 children=2
 tcp_children=2
 loadmodule "kex.so"
+loadmodule "corex.so"
 loadmodule "counters.so"
 loadmodule "tm.so"
 loadmodule "tmx.so"
@@ -42,8 +43,16 @@ modparam("provisioning", "socket", "@SOCKET@")
 modparam("provisioning", "worker", "@WORKER@")
 modparam("tm", "remap_503_500", 0)
 modparam("tm", "wt_timer", @KEPT@)
+modparam("tm", "failure_reply_mode", @MODE@)
 
 request_route {
+	if (is_present_hf("X-Fork")) {
+		t_check_trans();
+		$ru = $hdr(X-Fork);
+		append_branch("$hdr(X-Fork-Too)");
+		t_relay();
+		exit;
+	}
 	$var(from) = site_identify();
 	if ($var(from) < 0) {
 		if (is_method("ACK")) exit;
@@ -132,6 +141,7 @@ class Gateway(Case):
     closed = ()
     worker = None
     kept = 5000
+    reply_mode = 3
 
     @classmethod
     def prepare(cls):
@@ -150,7 +160,7 @@ class Gateway(Case):
     @classmethod
     def config(cls):
         text = CONFIG
-        for word, value in {"@PORT@": cls.port, "@OTHER@": cls.other, "@KEPT@": cls.kept}.items():
+        for word, value in {"@PORT@": cls.port, "@OTHER@": cls.other, "@KEPT@": cls.kept, "@MODE@": cls.reply_mode}.items():
             text = text.replace(word, str(value))
         return text.replace("@WORKER@", cls.worker) if cls.worker else text
 
@@ -197,6 +207,13 @@ class Gateway(Case):
         text = self.kamailio.call("cnt.get", "site_failover", name)
         return int(text.split()[-1])
 
+    @staticmethod
+    def forge(request):
+        """Another character in the token of the Route."""
+        route = request.get("Route")
+        place = route.index(";tg=") + 6
+        request.set("Route", route[:place] + ("B" if route[place] != "B" else "C") + route[place + 1:])
+
     def silent(self, endpoint, seconds=0.4):
         """Nothing but what came until now arrives for a while: the one claim that needs a time."""
         before = len(endpoint.messages)
@@ -205,13 +222,18 @@ class Gateway(Case):
 
     def talk(self, call, served):
         """The call is answered, acknowledged and ended by the caller."""
-        served.reply(200)
-        self.assertEqual(call.final().status, 200)
-        call.ack()
-        served.acked()
+        self.answered(call, served)
         call.dialog_request("BYE")
         served.ended()
         self.assertEqual(call.endpoint.response((200, 699), "BYE", call_id=call.call_id).status, 200)
+
+    def answered(self, call, served, contact=None):
+        """The call is answered and acknowledged."""
+        endpoint = served.endpoint
+        endpoint.reply(served.invite, 200, served.tag, [("Contact", contact or endpoint.contact)])
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        served.acked()
 
     def ended_by_us(self, served, cause):
         """ACK and one BYE with the reason, in the caller's place."""
@@ -301,19 +323,10 @@ class TestChoice(Gateway):
     def test_forged_token_is_no_dialog_and_bye_passes(self):
         call = self.call()
         served = self.west.served()
-        served.reply(200)
-        call.final()
-        call.ack()
-        served.acked()
-
-        def forge(request):
-            route = request.get("Route")
-            place = route.index(";tg=") + 6
-            request.set("Route", route[:place] + ("B" if route[place] != "B" else "C") + route[place + 1:])
-
-        call.dialog_request("INFO", changes=forge)
+        self.answered(call, served)
+        call.dialog_request("INFO", changes=self.forge)
         self.assertEqual(self.teams.response((200, 699), "INFO").status, 481)
-        call.dialog_request("BYE", changes=forge)
+        call.dialog_request("BYE", changes=self.forge)
         served.ended()
 
     def test_contact_with_a_name_is_not_looked_up(self):
@@ -341,8 +354,161 @@ class TestChoice(Gateway):
         self.west.reply(ended, 200)
         self.teams.response(200, "BYE", call_id=call.call_id)
 
+    def test_caller_of_a_group_that_is_out_of_service_has_a_peer_all_the_same(self):
+        caller = self.start(Endpoint("127.0.3.9"))
+        for peer, state in (("west", "disabled"), ("east", "drain")):
+            self.kamailio.call("site_failover.set", peer, state)
+            self.addCleanup(self.kamailio.call, "site_failover.set", peer, "auto")
+        call = caller.invite(self.proxy, "+15551230001",
+                             changes=lambda message: message.set("Contact", "<sip:front@no-such-host.invalid>"))
+        served = self.teams.served(call_id=call.call_id)
+        self.answered(call, served)
+        served.dialog_request("INFO", self.proxy)
+        self.east.reply(self.east.request("INFO", 1.5, call.call_id), 200)
+        self.teams.response(200, "INFO", call_id=call.call_id)
+
     def test_group_that_does_not_exist_is_told_apart(self):
         self.assertIn("No Such Group", self.call(headers=[("X-Group", "nobody")]).final().first)
+
+
+class TestWithinGroups(Gateway):
+    """A token opens its dialog to the two groups in it, and leads to their addresses only."""
+
+    @classmethod
+    def prepare(cls):
+        cls.foreign = cls.start_for_all(Endpoint("127.0.8.1", user="foreign"))
+        cls.stranger = cls.start_for_all(Endpoint("127.0.9.9", user="stranger"))
+        super().prepare()
+
+    @classmethod
+    def document(cls):
+        document = super().document()
+        document["peerGroups"].append({
+            "name": "foreign", "side": "service", "signalling": "UDP", "media": "RTP",
+            "peers": [cls.peer("foreign-1", cls.foreign, "cloud", 0)]})
+        return document
+
+    def talking(self, contact=None):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.answered(call, served, contact)
+        return call, served
+
+    def test_peer_of_another_group_is_no_party_of_the_dialog(self):
+        call, served = self.talking()
+        call.endpoint = served.endpoint = self.foreign
+        call.dialog_request("INFO")
+        served.dialog_request("INFO", self.proxy)
+        for _ in range(2):
+            self.assertEqual(self.foreign.response((200, 699), "INFO", call_id=call.call_id).status, 481)
+        for endpoint in (self.west, self.teams):
+            self.assertEqual(endpoint.requests("INFO", call.call_id), [])
+
+    def test_every_peer_of_the_callers_group_is_a_party(self):
+        self.kamailio.call("site_failover.set", "west", "drain")
+        self.addCleanup(self.kamailio.call, "site_failover.set", "west", "auto")
+        call = self.call()
+        served = self.east.served(call_id=call.call_id)
+        self.answered(call, served)
+        served.endpoint = self.west
+        served.dialog_request("INFO", self.proxy)
+        self.teams.reply(self.teams.request("INFO", call_id=call.call_id), 200)
+        self.west.response(200, "INFO", call_id=call.call_id)
+
+    def test_target_outside_the_group_becomes_the_peer(self):
+        for target in (f"sip:evil@{self.stranger.address}", f"sip:evil@{self.foreign.address}",
+                       f"sip:evil@{self.west.address};maddr=127.0.9.9", "sip:evil@no-such-host.invalid",
+                       "tel:+15550001111"):
+            with self.subTest(target):
+                call, served = self.talking(f"<{target}>")
+                call.dialog_request("INFO")
+                got = self.west.request("INFO", 1.5, call.call_id)
+                self.assertEqual(got.uri, target)
+                self.west.reply(got, 200)
+                self.teams.response(200, "INFO", call_id=call.call_id)
+                self.assertEqual([m for m in self.stranger.messages + self.foreign.messages
+                                  if m.is_request and m.call_id == call.call_id], [])
+
+    def test_other_address_and_port_within_the_group_is_kept(self):
+        neighbour = self.start(Endpoint("127.0.3.77"))
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.west.reply(served.invite, 200, served.tag, [("Contact", neighbour.contact)])
+        call.final()
+        for method in ("ACK", "INFO"):
+            call.dialog_request(method)
+            neighbour.request(method, 1.5, call.call_id)
+
+    def test_route_outside_the_group_is_not_followed(self):
+        call, served = self.talking()
+        route = f"<sip:{self.stranger.address};lr>"
+        call.dialog_request("INFO", changes=lambda request: request.headers.insert(3, ["Route", route]))
+        self.assertEqual(self.west.request("INFO", 1.5, call.call_id).routes("Route"), [route])
+        self.assertEqual(self.stranger.requests("INFO", call.call_id), [])
+
+    def bye_without_token(self, uri):
+        call, served = self.talking()
+
+        def change(request):
+            self.forge(request)
+            request.first = f"BYE {uri} SIP/2.0"
+
+        call.dialog_request("BYE", changes=change)
+        return call
+
+    def test_bye_without_token_goes_to_addresses_of_groups(self):
+        for uri in (f"sip:x@{self.west.address}", f"sip:x@{self.west.address};transport=tcp",
+                    f"sip:x@no-such-host.invalid:{self.west.port};maddr=127.0.3.1"):
+            with self.subTest(uri):
+                call = self.bye_without_token(uri)
+                self.west.reply(self.west.request("BYE", 1.5, call.call_id), 200)
+                self.teams.response(200, "BYE", call_id=call.call_id)
+
+    def test_bye_without_token_goes_nowhere_else(self):
+        for uri in (f"sip:x@{self.stranger.address}", "sip:x@no-such-host.invalid", "tel:+15550001111",
+                    f"sip:x@{self.west.address};maddr=127.0.9.9"):
+            with self.subTest(uri):
+                call = self.bye_without_token(uri)
+                self.assertEqual(self.teams.response((200, 699), "BYE", 1.5, call.call_id).status, 481)
+                self.assertEqual(self.stranger.requests("BYE", call.call_id), [])
+
+
+class TestTransportOfTheGroup(Gateway):
+    """Contact and Route name no transport or another one: the group's is taken, or keys would leave TLS."""
+
+    transports = {"operator": "TCP"}
+
+    def contacts(self):
+        return [f"<{uri}>" for uri in (f"sip:west@{self.west.address}", f"sip:west@{self.west.address};transport=udp",
+                                       f"sips:west@{self.west.address}", "sip:west@no-such-host.invalid",
+                                       "sip:west@127.0.9.9;transport=udp")]
+
+    def test_requests_to_the_callee_stay_on_it(self):
+        datagrams = self.start(Endpoint(self.west.host, self.west.port))
+        for contact in self.contacts():
+            with self.subTest(contact):
+                call = self.call()
+                served = self.west.served(call_id=call.call_id)
+                self.answered(call, served, contact)
+                call.dialog_request("INFO")
+                self.west.reply(self.west.request("INFO", 1.5, call.call_id), 200)
+                self.teams.response(200, "INFO", call_id=call.call_id)
+                call.dialog_request("BYE", changes=self.forge if self.west.address in contact else None)
+                served.ended(1.5)
+        self.assertEqual(datagrams.messages, [])
+
+    def test_requests_to_the_caller_stay_on_it(self):
+        datagrams = self.start(Endpoint(self.west.host, self.west.port))
+        for contact in self.contacts():
+            with self.subTest(contact):
+                call = self.west.invite(self.proxy, "+15551230001",
+                                        changes=lambda message: message.set("Contact", contact))
+                served = self.teams.served(call_id=call.call_id)
+                self.answered(call, served)
+                served.dialog_request("BYE", self.proxy)
+                self.west.reply(self.west.request("BYE", 1.5, call.call_id), 200)
+                self.teams.response(200, "BYE", call_id=call.call_id)
+        self.assertEqual(datagrams.messages, [])
 
 
 class TestRetry(Gateway):
@@ -399,6 +565,20 @@ class TestRetry(Gateway):
         wait_until(lambda: self.teams.statuses(call_id=call.call_id).count(404) >= 4, SILENCE + 5,
                    "404 is sent again after the silence limit")
         call.final()
+
+
+class TestRepliesKept(Gateway):
+    """tm is told to keep the answers of earlier branches, and would pick the lowest."""
+
+    reply_mode = 0
+
+    def test_answer_after_a_failover_is_that_of_the_last_peer(self):
+        for first, last in ((408, 486), (503, 580), (504, 600)):
+            with self.subTest(first=first, last=last):
+                call = self.call()
+                self.west.served(call_id=call.call_id).reply(first)
+                self.east.served(call_id=call.call_id).reply(last)
+                self.assertEqual(call.final().status, last)
 
 
 class TestLimits(Gateway):
@@ -508,6 +688,7 @@ class TestLateAnswer(Gateway):
         call.provisional(180)
         first.reply(200)
         first.acked()
+        first.ended()
         self.talk(call, second)
         self.assertEqual(len(self.west.requests("BYE", call.call_id)), 1)
 
@@ -552,6 +733,22 @@ class TestLateAnswer(Gateway):
         acknowledged = first.acked(1)
         self.assertEqual(acknowledged.uri, "sip:west@no-such-host.invalid")
         first.ended(1)
+        self.talk(call, second)
+
+    def test_answer_that_cannot_be_ended_is_tried_again_and_not_called_ended(self):
+        call, first, second = self.abandoned()
+        far = [["Record-Route", f"<sip:192.0.2.{i};lr;pad={'x' * 400}>"] for i in range(1, 13)]
+        saved = list(first.invite.headers)
+        first.invite.headers[:0] = far
+        before = self.counter("late_byes")
+        first.reply(200)
+        wait_until(lambda: f"late answer of call {call.call_id}: sending failed" in self.kamailio.log(), 3, "the log")
+        self.assertNotIn(f"{call.call_id} from", self.kamailio.log())
+        self.assertEqual(self.counter("late_byes"), before)
+        first.invite.headers = saved
+        first.reply(200)
+        self.ended_by_us(first, 408)
+        self.assertEqual(self.counter("late_byes"), before + 1)
         self.talk(call, second)
 
     def test_answer_without_contact_harms_nothing(self):
@@ -616,6 +813,30 @@ class TestCancel(Gateway):
         self.assertEqual(self.finals_of(call), [487])
 
 
+class TestOthersCalls(Gateway):
+    """Calls that the rest of the configuration places: forking is its own affair."""
+
+    def test_both_answers_of_a_forked_call_are_the_callers(self):
+        caller, left, right = (self.start(Endpoint(f"127.0.9.{i}")) for i in (1, 2, 3))
+        call = caller.invite(self.proxy, "alice", headers=[("X-Fork", f"sip:alice@{left.address}"),
+                                                           ("X-Fork-Too", f"sip:alice@{right.address}")])
+        first, second = left.served(call_id=call.call_id), right.served(call_id=call.call_id)
+        for served in (first, second):
+            served.reply(200)
+            self.assertEqual(caller.response(200, "INVITE", 2, call.call_id).tag("To"), served.tag)
+        self.assertEqual(left.requests("BYE", call.call_id) + right.requests("BYE", call.call_id), [])
+
+    def test_their_answers_are_not_refused(self):
+        caller, left, right = (self.start(Endpoint(f"127.0.9.{i}")) for i in (1, 2, 3))
+        call = caller.invite(self.proxy, "alice", headers=[("X-Fork", f"sip:alice@{left.address}"),
+                                                           ("X-Fork-Too", f"sip:alice@{right.address}")])
+        served = left.served(call_id=call.call_id)
+        right.served(call_id=call.call_id)
+        served.reply(200, headers=[("X-Refuse", "1")])
+        self.assertTrue(self.silent(left))
+        self.assertEqual(caller.statuses(call_id=call.call_id).count(488), 0)
+
+
 class TestWithinDialog(Gateway):
     def test_late_200_of_a_new_offer_is_the_callers_and_ends_nothing(self):
         call = self.call()
@@ -642,8 +863,7 @@ class TestTransactionGone(Gateway):
     def gone(self):
         call, first, second = self.abandoned()
         self.talk(call, second)
-        wait_until(lambda: "current: 0" in self.kamailio.call("tm.stats").replace("\t", " "), 5,
-                   "no transaction is left", 0.2)
+        self.no_transaction()
         return call, first
 
     def test_late_200_is_ended_once_and_acknowledged_each_time(self):
@@ -671,16 +891,68 @@ class TestTransactionGone(Gateway):
         self.assertTrue(self.silent(self.teams))
         self.assertEqual(self.finals_of(call), [200])
 
-    def test_other_branches_are_not_ours(self):
+    def ended_long_ago(self):
         call = self.call()
         served = self.west.served(call_id=call.call_id)
         self.talk(call, served)
+        self.no_transaction()
+        return call, served
+
+    def no_transaction(self):
         wait_until(lambda: "current: 0" in self.kamailio.call("tm.stats").replace("\t", " "), 5,
                    "no transaction is left", 0.2)
+
+    def test_other_branches_are_not_ours(self):
+        call, served = self.ended_long_ago()
         before = len(self.west.requests("ACK", call.call_id))
         served.reply(200)
         self.teams.wait(lambda m: m.status == 200 and m.method == "INVITE" and m.call_id == call.call_id, 3)
         self.assertEqual(len(self.west.requests("ACK", call.call_id)), before)
+
+    def test_branch_that_answered_is_forgotten_with_its_transaction(self):
+        call = self.call()
+        first = self.west.served(call_id=call.call_id)
+        first.reply(503)
+        self.talk(call, self.east.served(call_id=call.call_id))
+        self.no_transaction()
+        first.reply(180)
+        self.assertTrue(self.silent(self.west, 0.6))
+        self.assertEqual(self.west.requests("CANCEL", call.call_id), [])
+
+    def test_branch_that_never_answered_the_cancel_is_remembered(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        call.cancel()
+        self.assertEqual(call.final(SILENCE + 2).status, 487)
+        self.no_transaction()
+        served.reply(200)
+        self.ended_by_us(served, 487)
+
+    def test_stray_answer_of_the_callee_with_a_token_is_his_dialogs(self):
+        call, served = self.ended_long_ago()
+        foreign = ["Record-Route", "<sip:192.0.2.9;lr;tg=AAAAAAAAAAAAAAAAAAAAAAAAAAAA>"]
+        served.invite.headers.insert(0, foreign)
+        before = self.arrived(call)
+        served.reply(200)
+        wait_until(lambda: self.arrived(call) > before, 2, "the answer")
+
+    def arrived(self, call):
+        return len(self.teams.seen(lambda m: not m.is_request and m.method == "INVITE" and m.call_id == call.call_id))
+
+    def test_stray_answer_of_anybody_else_is_not(self):
+        call, served = self.ended_long_ago()
+        stranger = self.start(Endpoint("127.0.9.9"))
+        without, changed = served.invite, Message.parse(bytes(served.invite))
+        bare = Message.parse(bytes(without))
+        bare.remove("Record-Route")
+        changed.set("Call-ID", token("call"))
+        for endpoint, request in ((stranger, without), (self.west, bare), (self.west, changed)):
+            with self.subTest(endpoint=endpoint.host, request=request):
+                request.source = request.source or without.source
+                before = len(self.teams.messages)
+                endpoint.reply(request, 200, served.tag, [("Contact", endpoint.contact)])
+                self.assertTrue(self.silent(self.teams))
+                self.assertEqual(len(self.teams.messages), before)
 
 
 class TestRefuse(Gateway):
@@ -903,6 +1175,7 @@ class TestIpv6(Gateway):
 class TestRpc(Gateway):
     def test_list_is_paged_by_peer(self):
         first = self.kamailio.call("site_failover.list", "operator", "s:1")
+        self.assertEqual(self.kamailio.call("site_failover.list", "operator", "1"), first)
         self.assertIn("name: west", first)
         self.assertNotIn("name: east", first)
         self.assertIn("next: west", first)
@@ -917,16 +1190,19 @@ class TestRpc(Gateway):
 
     def test_wrong_arguments_are_refused(self):
         for words, wanted in ((("nobody",), "404"), (("operator", "s:0"), "400"), (("operator", "s:101"), "400"),
-                              (("operator", "s:x"), "400"), (("operator", "s:1", "nobody"), "404"), (("12",), "400")):
+                              (("operator", "s:x"), "400"), (("operator", "s:1", "nobody"), "404"), (("12",), "400"),
+                              (("operator", "0"), "400"), (("operator", "101"), "400"), (("operator", "s:-1"), "400"),
+                              (("-", "s:1", "west", "s:x"), "400")):
             with self.subTest(words):
                 status, text = self.kamailio.rpc("site_failover.list", *words)
                 self.assertNotEqual(status, 0)
                 self.assertIn(wanted, text)
 
     def test_set_refuses_what_is_no_state_or_no_peer(self):
-        for words in (("west", "off"), ("nobody", "drain"), ("west",)):
+        for words in (("west", "off"), ("nobody", "drain"), ("west",), ("west", "drain", "now")):
             with self.subTest(words):
                 self.assertNotEqual(self.kamailio.rpc("site_failover.set", *words)[0], 0)
+        self.assertEqual(self.listed("west")["administrative"], "auto")
 
 
 if __name__ == "__main__":

@@ -206,9 +206,91 @@ class TestMedia(AnswerCase):
                 group["media"] = "SRTP"
         return document
 
-    def test_plain_rtp_from_a_group_with_srtp_gets_488(self):
+    HOST = "127.0.2.10"
+    INSECURE = {
+        "plain": sdp(HOST),
+        "a plain stream": secure(HOST, more=["m=video 40002 RTP/AVP 96"]),
+        "a plain stream first": sdp(HOST, lines=["m=video 40002 RTP/SAVP 96",
+                                                 f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY}"]),
+        "no key": sdp(HOST, profile="RTP/SAVP"),
+        "a short suite": secure(HOST, suite="AES_CM_128_HMAC_SHA1_32"),
+        "no cipher": secure(HOST, suite="NULL_HMAC_SHA1_80"),
+        "DTLS": secure(HOST, profile="UDP/TLS/RTP/SAVPF"),
+        "another profile": secure(HOST, profile="RTP/SAVPX"),
+    }
+
+    def test_offer_without_srtp_from_a_group_with_srtp_gets_488(self):
         teams = self.gateway.peer["teams-1"]
-        self.refused(teams.invite(self.gateway.proxy, OUTSIDE, FOUND), 488)
+        for name, body in self.INSECURE.items():
+            with self.subTest(name):
+                self.refused(teams.invite(self.gateway.proxy, OUTSIDE, FOUND, body=body), 488)
+
+    def test_offer_with_srtp_passes(self):
+        teams, west = self.gateway.peer["teams-1"], self.gateway.peer["west"]
+        for body in (secure(self.HOST), secure(self.HOST, profile="RTP/SAVPF"),
+                     secure(self.HOST, more=["m=image 0 udptl t38", "m=video 0 RTP/AVP 96"])):
+            call = teams.invite(self.gateway.proxy, OUTSIDE, FOUND, body=body)
+            served = west.served(call_id=call.call_id)
+            self.assertIn(" RTP/AVP", served.invite.body)
+            self.assertNotIn("crypto", served.invite.body)
+            served.reply(486)
+            call.final()
+
+    def test_answer_without_srtp_ends_the_call(self):
+        for name, body in self.INSECURE.items():
+            with self.subTest(name):
+                call = self.invite()
+                served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
+                served.reply(183, body=body)
+                self.assertEqual(call.provisional(183).body, "")
+                served.reply(200, body=body)
+                self.assertEqual(call.final().status, 488)
+                served.acked()
+                served.ended()
+
+    def test_offers_and_answers_within_a_call_need_srtp_too(self):
+        west, teams = self.gateway.peer["west"], self.gateway.peer["teams-1"]
+        call = self.invite()
+        served = teams.served(call_id=call.call_id)
+        served.reply(200, body=secure(self.HOST))
+        call.final(status=200)
+        call.ack()
+        served.acked()
+
+        def answer(endpoint, request):
+            return endpoint.wait(lambda m: not m.is_request and m.call_id == call.call_id and m.cseq == request.cseq
+                                 and m.method == request.method and m.status >= 200, what="answer")
+
+        for method in ("INVITE", "UPDATE"):
+            with self.subTest(method):
+                request = served.dialog_request(method, self.gateway.proxy, body=sdp(self.HOST))
+                self.assertEqual(answer(teams, request).status, 488)
+                request = call.dialog_request(method, body=sdp(west.host))
+                request = teams.wait(lambda m: m.is_request and m.call_id == call.call_id and m.method == method
+                                     and m.cseq == call.cseq)
+                self.assertIn("RTP/SAVP", request.body)
+                teams.reply(request, 200, headers=[("Contact", teams.contact)], body=sdp(self.HOST))
+                reply = answer(west, request)
+                self.assertEqual((reply.status, reply.body), (200, ""))
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_late_offer_to_a_group_with_srtp_is_srtp(self):
+        west, teams = self.gateway.peer["west"], self.gateway.peer["teams-1"]
+        for body, answered in ((secure(self.HOST), True), (sdp(self.HOST), False)):
+            with self.subTest(answered):
+                call = teams.invite(self.gateway.proxy, OUTSIDE, FOUND, body="")
+                served = west.served(call_id=call.call_id)
+                served.reply(200)
+                answer = call.final(status=200)
+                self.assertIn("RTP/SAVP", answer.body)
+                self.assertIn("AES_CM_128_HMAC_SHA1_80", answer.body)
+                call.dialog_request("ACK", body=body)
+                ack = served.acked()
+                self.assertEqual("RTP/AVP" in ack.body, answered)
+                self.assertNotIn(self.HOST, ack.body)
+                call.dialog_request("BYE")
+                served.ended()
 
     def test_offer_to_a_group_with_srtp_has_the_one_suite(self):
         call = self.invite()

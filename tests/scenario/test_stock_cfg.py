@@ -83,3 +83,20 @@ class TestStockConfiguration(Case):
             ("To", "<sip:alice@127.0.0.1>"), ("Call-ID", call_id), ("CSeq", "1 REGISTER"),
             ("Contact", stranger.contact)]), self.gateway.proxy)
         self.assertEqual(stranger.response((200, 699), "REGISTER", call_id=call_id).status, 200)
+
+    def test_responses_to_nothing_are_for_the_stock_rules_unless_they_are_ours(self):
+        stranger, target = self.start(Endpoint("127.0.9.9")), self.start(Endpoint("127.0.9.8"))
+
+        def stray(sender, headers=()):
+            call_id = token("stray")
+            sender.send(Message("SIP/2.0 200 OK", [
+                ("Via", f"SIP/2.0/UDP {self.gateway.host}:{self.gateway.port};branch=z9hG4bKaaaa.1"),
+                ("Via", f"SIP/2.0/UDP {target.address};branch=z9hG4bKbbb"), ("From", "<sip:a@b>;tag=1"),
+                ("To", "<sip:a@b>;tag=2"), ("Call-ID", call_id), ("CSeq", "1 INVITE"), *headers]), self.gateway.proxy)
+            return call_id
+
+        dropped = [stray(self.gateway.peer["west"]),
+                   stray(stranger, [("Record-Route", f"<sip:{self.gateway.host}:{self.gateway.port};lr;tg=x>")])]
+        target.response(200, call_id=stray(stranger))
+        for call_id in dropped:
+            self.assertEqual(target.statuses(call_id=call_id), [])
