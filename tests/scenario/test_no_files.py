@@ -9,6 +9,7 @@ import unittest
 
 from harness import Case, wait_until
 from harness.gateway import Gateway
+from harness.sip import Message, token
 
 NUMBER, OUTSIDE = "+15551230001", "+15557770000"
 TRACED = ("open,openat,openat2,creat,read,pread64,readv,preadv,mmap,execve,connect,sendto,sendmsg,sendmmsg,stat,lstat,"
@@ -87,6 +88,7 @@ class TestNoFiles(Case):
         strace.start()
         for _ in range(5):
             self.play(gateway)
+        self.provoke(gateway)
         strace.stop()
         trace = strace.trace()
         self.assertGreater(len(re.findall(r"^\d+ +send", trace, re.M)), 10, "strace saw the calls")
@@ -109,6 +111,28 @@ class TestNoFiles(Case):
         call = first.invite(towards, OUTSIDE, NUMBER)
         west.served(call_id=call.call_id)
         self.answered(call, east)
+
+    def provoke(self, gateway):
+        """Messages that name a host where nobody asked for one: a stray response, a BYE of no dialog, a Contact."""
+        west, first = gateway.peer["west"], gateway.peer["teams-1"]
+        name, us = "does-not-exist.example.com", f"{gateway.host}:{gateway.port}"
+        ends = [("From", "<sip:a@b>;tag=1"), ("To", "<sip:a@b>;tag=2")]
+        west.send(Message("SIP/2.0 200 OK", [
+            ("Via", f"SIP/2.0/UDP {us};branch=z9hG4bKaaaa.1"), ("Via", f"SIP/2.0/UDP {name};branch=z9hG4bKbbb"), *ends,
+            ("Call-ID", token("stray")), ("CSeq", "1 INVITE")]), gateway.proxy)
+        bye = token("bye")
+        west.send(Message(f"BYE sip:x@{name} SIP/2.0", [
+            ("Via", west.via()), ("Max-Forwards", 70), ("Route", f"<sip:{us};lr>"), *ends, ("Call-ID", bye),
+            ("CSeq", "9 BYE")]), gateway.proxy)
+        self.assertEqual(west.response((200, 699), "BYE", call_id=bye).status, 481)
+        call = west.invite(gateway.proxy, NUMBER, OUTSIDE)
+        served = first.served(8, call.call_id)
+        first.reply(served.invite, 200, served.tag, [("Contact", f"<sip:teams@{name}>")])
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        served.acked()
+        call.dialog_request("BYE")
+        served.ended()
 
     def answered(self, call, callee):
         served = callee.served(8, call.call_id)
