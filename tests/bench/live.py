@@ -46,7 +46,10 @@ class Live:
         self.gateway.stop()
 
     def region_path(self):
-        folder = f"/proc/{self.gateway.kamailio.pid}/fd"
+        """The supervisor alone keeps the region's descriptor."""
+        roles = self.gateway.kamailio.roles()
+        supervisor = next(pid for pid, text in roles.items() if text == "trunkgate supervisor")
+        folder = f"/proc/{supervisor}/fd"
         return next(f"{folder}/{fd}" for fd in os.listdir(folder)
                     if os.readlink(f"{folder}/{fd}").startswith("/memfd:trunkgate"))
 
