@@ -532,7 +532,7 @@ class WorkerTest(unittest.TestCase):
         self.put_back(kept)
         self.assertIn("it is of another store", self.start_again())
 
-    def test_read_only_folder_is_told_and_calls_go_on(self):
+    def test_store_that_was_moved_away_is_told_and_reads_go_on(self):
         self.with_snapshot()
         self.end()
         self.assertIn("from the snapshot", self.start_again())
