@@ -688,6 +688,21 @@ static int file_check(const char *path, bool create, char error[STORE_ERROR_SIZE
 	return 0;
 }
 
+/*
+ * A process killed within a commit may leave it whole in the log, yet unknown to SQLite's index of the log. While
+ * another reader keeps that index alive, we do not see the commit; the first to open the store after that reader would
+ * recover it. A commit of our own takes its place, so what we see now stays; the pragma writes its page even where the
+ * value is the same, which UPDATE does not. No room for it: nothing else fits either.
+ */
+static void log_settle(struct store *store)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
+	store_run(store, sql, "");
+	store->error[0] = '\0';
+}
+
 int store_open(const char *path, bool create, struct store **store, char error[STORE_ERROR_SIZE])
 {
 	char real[PATH_MAX];
@@ -709,6 +724,8 @@ int store_open(const char *path, bool create, struct store **store, char error[S
 			rc = database_open(new, real);
 		if (rc)
 			error_set(error, rc, path, new->error[0] ? new->error : strerror(-rc));
+		else
+			log_settle(new);
 	}
 	if (rc) {
 		store_free(new);
