@@ -11,7 +11,7 @@
 #include "place.h"
 #include "script.h"
 #include "state.h"
-#include "target.h"
+#include "observed.h"
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 100 };
 
@@ -123,12 +123,12 @@ static void write_time(char text[32], uint64_t since_ms)
 static int add_peer(rpc_t *rpc, void *context, uint32_t peer)
 {
 	struct place place;
-	struct target target = {};
+	struct observed target = {};
 	char uri[PLACE_URI_MAX] = "", since[32] = "";
 	void *row;
 	if (place_find(peer, &place))
 		return 0;
-	bool known = target_get(peer, &target) == 0;
+	bool known = observed_get(peer, &target) == 0;
 	if (place.has_address)
 		place_uri(&place, uri);
 	if (known)

@@ -18,7 +18,7 @@
 #include "script.h"
 #include "service.h"
 #include "state.h"
-#include "target.h"
+#include "observed.h"
 
 enum {
 	CANDIDATES_MAX = 64, /* of a group; the list is cut to max_tries afterwards */
@@ -59,10 +59,11 @@ static uint32_t random_bits(void *context)
 	return fastrand();
 }
 
-static bool is_healthy(uint32_t peer)
+static enum health_rank rank_of(uint32_t peer)
 {
-	struct target target;
-	return target_get(peer, &target) || target.health.state != HEALTH_DOWN;
+	struct observed target;
+	return observed_get(peer, &target) || target.health.state != HEALTH_DOWN ? HEALTH_RANK_USABLE
+										 : HEALTH_RANK_DEAD;
 }
 
 static size_t collect(const struct topology_view *view, const struct group_view *group, enum admin_state worst,
@@ -77,7 +78,7 @@ static size_t collect(const struct topology_view *view, const struct group_view 
 			.peer = peer.id,
 			.priority = peer.priority,
 			.weight = peer.weight,
-			.healthy = is_healthy(peer.id),
+			.rank = rank_of(peer.id),
 		};
 	}
 	return count;
@@ -221,7 +222,7 @@ static void blame_last(const struct cell *cell)
 	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
 	if (peer != TOPOLOGY_NONE && cell && cell->nr_of_outgoings > 0 &&
 	    cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
-		target_event(peer, HEALTH_CALL_REFUSED, "error at sending");
+		observed_event(peer, HEALTH_CALL_REFUSED, "error at sending");
 }
 
 int choice_next(struct sip_msg *msg)
@@ -253,43 +254,35 @@ int choice_next(struct sip_msg *msg)
 
 /* ------- site_retry ------- */
 
-static const struct {
-	int status;
-	const char *reason;
-} retried[] = {
-	{408, "408 received"},
-	{503, "503 received"},
-	{504, "504 received"},
-	{},
-};
-
-static const char *failure_of(const struct ua_client *branch)
+/* What befell a call, or NULL: its answer is for the caller. */
+static const char *failure_of(const struct ua_client *branch, char text[OBSERVED_REASON_MAX])
 {
 	if (branch->request.flags & F_RB_TIMEOUT)
 		return branch->request.flags & F_RB_REPLIED ? "nothing above 100" : "no answer";
-	for (size_t i = 0; retried[i].status; i++)
-		if (retried[i].status == branch->last_received)
-			return retried[i].reason;
-	return NULL;
+	if (!health_status_fails(branch->last_received))
+		return NULL;
+	snprintf(text, OBSERVED_REASON_MAX, "%d received", branch->last_received);
+	return text;
 }
 
 static bool may_retry(const struct cell *cell)
 {
 	/* the last branch is the one that just failed: what tm picked may be an earlier one */
 	const struct ua_client *branch = &cell->uac[cell->nr_of_outgoings - 1];
-	const char *failure = failure_of(branch);
+	char text[OBSERVED_REASON_MAX];
+	const char *failure = failure_of(branch, text);
 	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
 	call_state_set_int(CALL_SENT, TOPOLOGY_NONE);
 	if (cell->flags & T_CANCELED)
 		return false;
 	if (!failure) {
-		target_event(peer, HEALTH_CALL_OK, "");
+		observed_event(peer, HEALTH_CALL_OK, "");
 		return false;
 	}
 	/* somebody's phone rang: that peer works, and nobody else's may ring for this call */
 	if (cell->uas.status > 100)
 		return false;
-	target_event(peer, HEALTH_CALL_SILENT, failure);
+	observed_event(peer, HEALTH_CALL_FAILED, failure);
 	return true;
 }
 
@@ -330,7 +323,7 @@ static void on_forwarded(struct cell *cell, int status)
 	struct call_state_scope scope = call_state_enter(cell);
 	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
 	call_state_leave(scope);
-	target_event(peer, HEALTH_CALL_OK, "");
+	observed_event(peer, HEALTH_CALL_OK, "");
 }
 
 static void on_transaction(struct cell *cell, int type, struct tmcb_params *event)

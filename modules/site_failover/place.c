@@ -11,7 +11,7 @@
 
 #include "glue.h"
 #include "state.h"
-#include "target.h"
+#include "observed.h"
 
 static const char *const transport_parameter[] = {
 	[TRANSPORT_UDP] = "udp",
@@ -46,9 +46,9 @@ static bool parse_address(const char *host, struct ip_addr *address)
 
 static void fill_address(struct place *place)
 {
-	struct target target;
+	struct observed target;
 	place->host_is_address = place->has_address = parse_address(place->host, &place->address);
-	if (place->has_address || target_get(place->peer, &target) || !target.has_address)
+	if (place->has_address || observed_get(place->peer, &target) || !target.has_address)
 		return;
 	place->has_address = true;
 	place->address = target.address;

@@ -20,7 +20,7 @@
 #include "late_branch.h"
 #include "place.h"
 #include "state.h"
-#include "target.h"
+#include "observed.h"
 
 enum {
 	TICK_US = 100000,
@@ -122,7 +122,7 @@ struct answer {
 	bool expected;
 };
 
-static void take_answer(struct target *target, void *context)
+static void take_answer(struct observed *target, void *context)
 {
 	struct answer *answer = context;
 	answer->expected = target->waiting && target->probe == answer->probe;
@@ -130,40 +130,31 @@ static void take_answer(struct target *target, void *context)
 		target->waiting = false;
 }
 
-static const struct {
-	int status;
-	const char *reason;
-} failed_answers[] = {
-	{408, "408 to OPTIONS"},
-	{503, "503 to OPTIONS"},
-	{504, "504 to OPTIONS"},
-	{},
-};
-
-static const char *failure_of(int status)
+static const char *failure_of(int status, char text[OBSERVED_REASON_MAX])
 {
-	for (size_t i = 0; failed_answers[i].status; i++)
-		if (failed_answers[i].status == status)
-			return failed_answers[i].reason;
-	return NULL;
+	if (!health_status_fails(status))
+		return NULL;
+	snprintf(text, OBSERVED_REASON_MAX, "%d to OPTIONS", status);
+	return text;
 }
 
 static void judge_probe(uint32_t peer, const char *failure)
 {
 	if (failure)
 		site_count(probes_failed);
-	target_event(peer, failure ? HEALTH_PROBE_FAILED : HEALTH_PROBE_OK, failure ? failure : "");
+	observed_event(peer, failure ? HEALTH_PROBE_FAILED : HEALTH_PROBE_OK, failure ? failure : "");
 }
 
 static void on_answer(struct cell *cell, int type, struct tmcb_params *event)
 {
 	uintptr_t ticket = (uintptr_t)*event->param;
 	uint32_t peer = (uint32_t)(ticket >> 32);
-	struct target known;
+	struct observed known;
+	char text[OBSERVED_REASON_MAX];
 	struct answer answer = {.probe = (uint32_t)ticket};
-	if (target_get(peer, &known) || target_change(peer, take_answer, &answer) || !answer.expected)
+	if (observed_get(peer, &known) || observed_change(peer, take_answer, &answer) || !answer.expected)
 		return;
-	judge_probe(peer, event->rpl == FAKED_REPLY ? "no answer to OPTIONS" : failure_of(event->code));
+	judge_probe(peer, event->rpl == FAKED_REPLY ? "no answer to OPTIONS" : failure_of(event->code, text));
 }
 
 /* ------- what is due ------- */
@@ -177,7 +168,7 @@ struct round {
 	uint32_t probe;                        /* out */
 };
 
-static uint32_t probe_interval(const struct round *round, const struct target *target)
+static uint32_t probe_interval(const struct round *round, const struct observed *target)
 {
 	uint32_t interval = round->settings->probe_interval_ms;
 	if (target->health.state == HEALTH_PROBING && interval > HALF_OPEN_INTERVAL)
@@ -185,7 +176,7 @@ static uint32_t probe_interval(const struct round *round, const struct target *t
 	return interval;
 }
 
-static void start_target(struct round *round, struct target *target)
+static void start_target(struct round *round, struct observed *target)
 {
 	if (target->name[0])
 		return;
@@ -193,7 +184,7 @@ static void start_target(struct round *round, struct target *target)
 	target->next_keepalive_ms = target->next_probe_ms + round->settings->keepalive_interval_ms;
 }
 
-static void take_turn(struct target *target, void *context)
+static void take_turn(struct observed *target, void *context)
 {
 	struct round *round = context;
 	start_target(round, target);
@@ -228,7 +219,7 @@ static void take_turn(struct target *target, void *context)
 static void fail_probe(const struct round *round, const char *reason)
 {
 	struct answer answer = {.probe = round->probe};
-	target_change(round->place->peer, take_answer, &answer);
+	observed_change(round->place->peer, take_answer, &answer);
 	if (answer.expected)
 		judge_probe(round->place->peer, reason);
 }
@@ -246,7 +237,7 @@ static void send_probe(const struct round *round)
 static void serve_peer(const struct place *place, const struct topology_settings *settings, uint32_t index)
 {
 	struct round round = {.settings = settings, .place = place, .now_ms = site_clock_ms(), .index = index};
-	if (target_change(place->peer, take_turn, &round))
+	if (observed_change(place->peer, take_turn, &round))
 		return;
 	if (round.late)
 		judge_probe(place->peer, "no answer to OPTIONS");
@@ -284,7 +275,7 @@ static void sweep(uint64_t now_ms)
 	if (now_ms < next_ms || topology_open(site_state.provisioning.region, &view))
 		return;
 	next_ms = now_ms + SWEEP_INTERVAL;
-	target_sweep(is_configured, &view);
+	observed_sweep(is_configured, &view);
 }
 
 static void prober_tick(unsigned ticks, void *context)
@@ -308,13 +299,13 @@ struct look_up {
 	bool found;
 };
 
-static void check_due(struct target *target, void *context)
+static void check_due(struct observed *target, void *context)
 {
 	struct look_up *look_up = context;
 	look_up->due = look_up->now_ms >= target->next_look_up_ms;
 }
 
-static void keep_address(struct target *target, void *context)
+static void keep_address(struct observed *target, void *context)
 {
 	const struct look_up *look_up = context;
 	target->next_look_up_ms = look_up->now_ms + (look_up->found ? LOOK_UP_INTERVAL : LOOK_UP_AGAIN);
@@ -335,7 +326,7 @@ static void look_up_peer(const struct place *place)
 	char protocol = PROTO_NONE;
 	if (place->host_is_address || place->admin == ADMIN_DISABLED)
 		return;
-	if (target_change(place->peer, check_due, &look_up) || !look_up.due)
+	if (observed_change(place->peer, check_due, &look_up) || !look_up.due)
 		return;
 	/* a port given: A and AAAA only */
 	struct hostent *host = sip_resolvehost(&name, &port, &protocol);
@@ -344,7 +335,7 @@ static void look_up_peer(const struct place *place)
 		hostent2ip_addr(&look_up.address, host, 0);
 	else
 		LM_WARN("peer %s: no address found for %s\n", place->name, place->host);
-	target_change(place->peer, keep_address, &look_up);
+	observed_change(place->peer, keep_address, &look_up);
 }
 
 static void resolver_tick(unsigned ticks, void *context)

@@ -15,7 +15,7 @@
 #include "prober.h"
 #include "script.h"
 #include "state.h"
-#include "target.h"
+#include "observed.h"
 
 MODULE_VERSION
 
@@ -247,7 +247,7 @@ static int mod_init(void)
 {
 	if (check_parameters() || bind_others() || register_module_stats("site_failover", counters))
 		return -1;
-	if (target_init() || late_branch_init()) {
+	if (observed_init() || late_branch_init()) {
 		LM_ERR("out of shared memory\n");
 		return -1;
 	}
@@ -262,7 +262,7 @@ static int child_init(int rank)
 static void mod_destroy(void)
 {
 	late_branch_finish();
-	target_finish();
+	observed_finish();
 }
 
 int mod_register(char *path, int *dlflags, void *p1, void *p2)

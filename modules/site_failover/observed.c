@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** What the node observed of each peer, in shared memory. */
-#include "target.h"
+#include "observed.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum { BUCKETS = 256 };
 
 struct record {
 	struct record *next;
-	struct target target;
+	struct observed target;
 };
 
 struct table {
@@ -26,7 +26,7 @@ struct table {
 
 static struct table *table;
 
-int target_init(void)
+int observed_init(void)
 {
 	table = shm_malloc(sizeof(*table));
 	if (!table)
@@ -35,7 +35,7 @@ int target_init(void)
 	return lock_init(&table->lock) ? 0 : -ENOMEM;
 }
 
-void target_finish(void)
+void observed_finish(void)
 {
 	for (size_t i = 0; table && i < BUCKETS; i++)
 		for (struct record *entry = table->buckets[i], *next; entry; entry = next) {
@@ -55,7 +55,7 @@ static struct record **find(uint32_t peer)
 	return link;
 }
 
-int target_get(uint32_t peer, struct target *copy)
+int observed_get(uint32_t peer, struct observed *copy)
 {
 	lock_get(&table->lock);
 	struct record *entry = *find(peer);
@@ -77,7 +77,7 @@ static struct record *make(struct record **link, uint32_t peer)
 	return entry;
 }
 
-int target_change(uint32_t peer, void (*change)(struct target *target, void *context), void *context)
+int observed_change(uint32_t peer, void (*change)(struct observed *target, void *context), void *context)
 {
 	lock_get(&table->lock);
 	struct record **link = find(peer);
@@ -93,10 +93,10 @@ struct observation {
 	const char *reason;
 	struct health_limits limits;
 	bool changed;
-	struct target after;
+	struct observed after;
 };
 
-static void observe(struct target *target, void *context)
+static void observe(struct observed *target, void *context)
 {
 	struct observation *seen = context;
 	if (seen->event != HEALTH_PROBE_OK && seen->event != HEALTH_CALL_OK) {
@@ -110,14 +110,18 @@ static void observe(struct target *target, void *context)
 	seen->after = *target;
 }
 
-void target_event(uint32_t peer, enum health_event event, const char *reason)
+void observed_event(uint32_t peer, enum health_event event, const char *reason)
 {
 	struct topology_settings settings;
 	struct observation seen = {.event = event, .reason = reason};
 	if (peer == TOPOLOGY_NONE || site_settings(&settings))
 		return;
-	seen.limits = (struct health_limits){settings.down_after, settings.up_after};
-	if (target_change(peer, observe, &seen) || !seen.changed)
+	seen.limits = (struct health_limits){
+		.down_after = settings.down_after,
+		.up_after = settings.up_after,
+		.probe_interval_ms = settings.probe_interval_ms,
+	};
+	if (observed_change(peer, observe, &seen) || !seen.changed)
 		return;
 	if (seen.after.health.state == HEALTH_DOWN)
 		LM_WARN("peer %s (%u) is down: %s\n", seen.after.name, peer, reason);
@@ -125,7 +129,7 @@ void target_event(uint32_t peer, enum health_event event, const char *reason)
 		LM_NOTICE("peer %s (%u) is %s\n", seen.after.name, peer, health_state_name(seen.after.health.state));
 }
 
-void target_sweep(bool (*wanted)(uint32_t peer, void *context), void *context)
+void observed_sweep(bool (*wanted)(uint32_t peer, void *context), void *context)
 {
 	lock_get(&table->lock);
 	for (size_t i = 0; i < BUCKETS; i++)

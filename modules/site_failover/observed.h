@@ -3,8 +3,8 @@
  * What the node observed of each peer: address, health, probes. In shared memory, keyed by the store's peer id, so it
  * outlives every change of the topology. Entries are copied out under a short lock; no pointer leaves this file.
  */
-#ifndef TRUNKGATE_TARGET_H
-#define TRUNKGATE_TARGET_H
+#ifndef TRUNKGATE_OBSERVED_H
+#define TRUNKGATE_OBSERVED_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,34 +15,34 @@
 #include "health.h"
 #include "topology.h"
 
-enum { TARGET_REASON_MAX = 48 };
+enum { OBSERVED_REASON_MAX = 48 };
 
-struct target {
+struct observed {
 	uint32_t peer;
 	char name[FIELD_NAME_MAX + 1]; /* for the log */
 	bool has_address;
 	struct ip_addr address;
 	struct health health;
-	char reason[TARGET_REASON_MAX]; /* of the last failure */
-	uint32_t failures;              /* since the start */
-	uint32_t probe;                 /* number of the last probe: an answer to another one is ignored */
-	bool waiting;                   /* for the answer to that probe */
+	char reason[OBSERVED_REASON_MAX]; /* of the last failure */
+	uint32_t failures;                /* since the start */
+	uint32_t probe;                   /* number of the last probe: an answer to another one is ignored */
+	bool waiting;                     /* for the answer to that probe */
 	uint64_t deadline_ms, next_probe_ms, next_keepalive_ms, next_look_up_ms;
 };
 
-int target_init(void);
-void target_finish(void);
+int observed_init(void);
+void observed_finish(void);
 
 /** Copies what is known of a peer. Returns 0, or -ENOENT: nothing yet, which counts as up. */
-int target_get(uint32_t peer, struct target *copy);
+int observed_get(uint32_t peer, struct observed *copy);
 
 /** Runs @p change on the entry under the lock; the entry is made if there is none. Returns 0 or -ENOMEM. */
-int target_change(uint32_t peer, void (*change)(struct target *target, void *context), void *context);
+int observed_change(uint32_t peer, void (*change)(struct observed *target, void *context), void *context);
 
 /** Feeds one observation; a change of state is logged. */
-void target_event(uint32_t peer, enum health_event event, const char *reason);
+void observed_event(uint32_t peer, enum health_event event, const char *reason);
 
 /** Drops the entries of peers for which @p wanted says false. */
-void target_sweep(bool (*wanted)(uint32_t peer, void *context), void *context);
+void observed_sweep(bool (*wanted)(uint32_t peer, void *context), void *context);
 
 #endif
