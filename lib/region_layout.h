@@ -9,7 +9,7 @@
 #include "region.h"
 
 enum {
-	REGION_LAYOUT = 2,
+	REGION_LAYOUT = 3,
 	TOPOLOGY_SLOTS = 4,
 	NUMBER_HALVES = 2,
 	RANGE_SLOTS = 4,

@@ -17,7 +17,11 @@ static const char *const transport_names[] = {
 	[TRANSPORT_TCP] = "TCP",
 	[TRANSPORT_TLS] = "TLS",
 };
-static const char *const media_names[] = {[MEDIA_RTP] = "RTP", [MEDIA_SRTP] = "SRTP"};
+static const char *const media_names[] = {
+	[MEDIA_RTP] = "RTP",
+	[MEDIA_SRTP] = "SRTP",
+	[MEDIA_SRTP_OPTIONAL] = "SRTP-optional",
+};
 static const char *const admin_state_names[] = {
 	[ADMIN_AUTO] = "auto",
 	[ADMIN_DRAIN] = "drain",
@@ -57,6 +61,11 @@ NAME_FUNCTIONS(side)
 NAME_FUNCTIONS(transport)
 NAME_FUNCTIONS(media)
 NAME_FUNCTIONS(admin_state)
+
+uint16_t transport_port(enum transport transport)
+{
+	return transport == TRANSPORT_TLS ? 5061 : 5060;
+}
 
 /* ------- prefixes ------- */
 
@@ -131,7 +140,7 @@ struct service_row {
 };
 
 struct group_row {
-	struct text name, local_socket;
+	struct text name, local_socket, srtp_suites, dtls_profiles, keepalive_names;
 	uint32_t side, transport, media, default_service;
 	uint32_t first_peer, peer_count;
 };
@@ -139,7 +148,16 @@ struct group_row {
 struct peer_row {
 	uint32_t id, group;
 	struct text name, site, host;
-	uint32_t port, weight, priority, admin;
+	uint32_t port, weight, priority, admin, capacity, calls_per_second;
+	uint32_t first_media, media_count; /* sorted, none within another */
+	uint32_t first_target, target_count;
+	struct text dns_reason;
+};
+
+struct target_row {
+	uint8_t address[16];
+	uint32_t port, priority, weight;
+	struct text name;
 };
 
 struct id_row {
@@ -162,7 +180,8 @@ struct table {
 
 struct picture {
 	uint64_t size;
-	struct table services, groups, peers, ids, sources, lengths;
+	uint64_t lasting; /* what follows are the targets and their texts */
+	struct table services, groups, peers, ids, sources, lengths, media, targets;
 	struct topology_settings settings;
 	struct text custom_header;
 };
@@ -241,6 +260,15 @@ static size_t count_sources(const struct topology *topology)
 	return count;
 }
 
+static size_t count_media(const struct topology *topology)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < topology->group_count; i++)
+		for (size_t k = 0; k < topology->groups[i].peer_count; k++)
+			count += topology->groups[i].peers[k].media_count;
+	return count;
+}
+
 static int build_services(struct builder *builder, struct picture *picture, const struct topology *topology)
 {
 	struct service_row *rows = builder_table(builder, &picture->services, topology->service_count, sizeof(*rows));
@@ -263,6 +291,8 @@ static int build_peer(struct builder *builder, struct peer_row *row, const struc
 	row->weight = peer->weight;
 	row->priority = peer->priority;
 	row->admin = peer->admin;
+	row->capacity = peer->capacity;
+	row->calls_per_second = peer->calls_per_second;
 	if (builder_text(builder, peer->name, &row->name) || builder_text(builder, peer->site, &row->site) ||
 	    builder_text(builder, peer->host, &row->host))
 		return -ENOSPC;
@@ -277,7 +307,10 @@ static int build_group(struct builder *builder, struct group_row *row, const str
 	row->default_service = group->default_service;
 	row->peer_count = (uint32_t)group->peer_count;
 	if (builder_text(builder, group->name, &row->name) ||
-	    builder_text(builder, group->local_socket, &row->local_socket))
+	    builder_text(builder, group->local_socket, &row->local_socket) ||
+	    builder_text(builder, group->srtp_suites, &row->srtp_suites) ||
+	    builder_text(builder, group->dtls_profiles, &row->dtls_profiles) ||
+	    builder_text(builder, group->keepalive_names, &row->keepalive_names))
 		return -ENOSPC;
 	return 0;
 }
@@ -362,6 +395,120 @@ static int build_sources(struct builder *builder, struct picture *picture, const
 	return build_lengths(builder, picture, rows);
 }
 
+static int by_address(const void *left, const void *right)
+{
+	const struct prefix *a = left, *b = right;
+	int order = memcmp(a->address, b->address, sizeof(a->address));
+	return order ? order : (a->length > b->length) - (a->length < b->length);
+}
+
+static bool prefix_holds(const struct prefix *prefix, const uint8_t address[16])
+{
+	uint8_t masked[16];
+	mask_address(address, prefix->length, masked);
+	return memcmp(masked, prefix->address, sizeof(masked)) == 0;
+}
+
+/* Sorted, and without those that another one holds: so the last one not after an address decides. */
+static size_t merge_media(struct prefix *prefixes, size_t count)
+{
+	size_t kept = 0;
+	qsort(prefixes, count, sizeof(*prefixes), by_address);
+	for (size_t i = 0; i < count; i++)
+		if (kept == 0 || !prefix_holds(&prefixes[kept - 1], prefixes[i].address))
+			prefixes[kept++] = prefixes[i];
+	return kept;
+}
+
+static int build_media(struct builder *builder, struct picture *picture, const struct topology *topology)
+{
+	struct prefix *rows = builder_table(builder, &picture->media, count_media(topology), sizeof(*rows));
+	struct peer_row *peer = (struct peer_row *)(builder->base + picture->peers.offset);
+	uint32_t next = 0;
+	if (!rows)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < topology->group_count; i++) {
+		for (size_t k = 0; k < topology->groups[i].peer_count; k++, peer++) {
+			const struct topology_peer *from = &topology->groups[i].peers[k];
+			if (from->media_count)
+				memcpy(rows + next, from->media, from->media_count * sizeof(*rows));
+			peer->first_media = next;
+			peer->media_count = (uint32_t)merge_media(rows + next, from->media_count);
+			next += peer->media_count;
+		}
+	}
+	picture->media.count = next;
+	return 0;
+}
+
+/* A host that is an address is its own target. */
+static void find_targets(const struct peer_row *peer, struct span host, enum transport transport,
+			 const struct target_source *source, struct topology_target *own, struct target_list *found)
+{
+	struct prefix address;
+	*found = (struct target_list){.reason = SPAN_LIT("not looked up")};
+	if (prefix_parse(host, &address) == 0) {
+		*own = (struct topology_target){.port = peer->port ? (uint16_t)peer->port : transport_port(transport)};
+		memcpy(own->address, address.address, sizeof(own->address));
+		*found = (struct target_list){.targets = own, .count = 1};
+	} else if (source) {
+		source->find(source->context, host, (uint16_t)peer->port, transport, found);
+	}
+}
+
+static struct peer_row *peers_of(const struct builder *builder, const struct picture *picture)
+{
+	return (struct peer_row *)(builder->base + picture->peers.offset);
+}
+
+static void find_at(const struct builder *builder, const struct picture *picture, uint32_t index,
+		    const struct target_source *source, struct topology_target *own, struct target_list *found)
+{
+	const struct peer_row *peer = &peers_of(builder, picture)[index];
+	const struct group_row *groups = (const struct group_row *)(builder->base + picture->groups.offset);
+	struct span host = {builder->base + peer->host.offset, peer->host.length};
+	find_targets(peer, host, groups[peer->group].transport, source, own, found);
+}
+
+static int build_target(struct builder *builder, struct target_row *row, const struct topology_target *target)
+{
+	row->port = target->port;
+	row->priority = target->srv_priority;
+	row->weight = target->srv_weight;
+	memcpy(row->address, target->address, sizeof(row->address));
+	return builder_text(builder, target->name, &row->name);
+}
+
+/* All rows, then their texts; each peer is asked for twice, because what it gives lives until the next call. */
+static int build_targets(struct builder *builder, struct picture *picture, const struct target_source *source)
+{
+	struct topology_target own;
+	struct target_list found;
+	size_t count = 0;
+	uint32_t next = 0;
+	picture->lasting = builder->used;
+	for (uint32_t i = 0; i < picture->peers.count; i++) {
+		find_at(builder, picture, i, source, &own, &found);
+		count += found.count;
+	}
+	struct target_row *rows = builder_table(builder, &picture->targets, count, sizeof(*rows));
+	if (!rows)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < picture->peers.count; i++) {
+		struct peer_row *peer = &peers_of(builder, picture)[i];
+		find_at(builder, picture, i, source, &own, &found);
+		peer->first_target = next;
+		peer->target_count = (uint32_t)found.count;
+		if (builder_text(builder, found.reason, &peer->dns_reason))
+			return -ENOSPC;
+		for (size_t k = 0; k < found.count; k++)
+			if (build_target(builder, &rows[next++], &found.targets[k]))
+				return -ENOSPC;
+	}
+	picture->size = builder->used;
+	return 0;
+}
+
 static int build_picture(struct builder *builder, const struct topology *topology)
 {
 	uint32_t start;
@@ -372,10 +519,9 @@ static int build_picture(struct builder *builder, const struct topology *topolog
 	picture->settings.custom_header = (struct span){0}; /* no pointer of the writer in the region */
 	if (builder_text(builder, topology->settings.custom_header, &picture->custom_header) ||
 	    build_services(builder, picture, topology) || build_groups(builder, picture, topology) ||
-	    build_sources(builder, picture, topology))
+	    build_sources(builder, picture, topology) || build_media(builder, picture, topology))
 		return -ENOSPC;
-	picture->size = builder->used;
-	return 0;
+	return build_targets(builder, picture, topology->names);
 }
 
 int topology_publish(struct region *region, const struct topology *topology)
@@ -385,6 +531,23 @@ int topology_publish(struct region *region, const struct topology *topology)
 	struct builder builder = {.base = region_at(region, slot->offset), .size = slot->size};
 	region_discard(region, slot);
 	int result = build_picture(&builder, topology);
+	if (result == 0)
+		atomic_store_explicit(&region->topology_root, next, memory_order_seq_cst);
+	return result;
+}
+
+int topology_retarget(struct region *region, const struct target_source *source)
+{
+	uint64_t now = atomic_load(&region->topology_root), next = now + 1;
+	if (now == 0)
+		return -EAGAIN;
+	const struct area *slot = &region->topology[next % TOPOLOGY_SLOTS];
+	const struct picture *current = region_at(region, region->topology[now % TOPOLOGY_SLOTS].offset);
+	struct builder builder = {
+		.base = region_at(region, slot->offset), .used = current->lasting, .size = slot->size};
+	region_discard(region, slot);
+	memcpy(builder.base, current, current->lasting);
+	int result = build_targets(&builder, (struct picture *)builder.base, source);
 	if (result == 0)
 		atomic_store_explicit(&region->topology_root, next, memory_order_seq_cst);
 	return result;
@@ -427,11 +590,16 @@ static const void *row_at(const struct topology_view *view, struct table table, 
 	return (const char *)view->picture + table.offset + index * size;
 }
 
-static struct span text_at(const struct topology_view *view, struct text text)
+static struct span text_within(const struct topology_view *view, struct text text, uint32_t max)
 {
-	if ((uint64_t)text.offset + text.length > slot_size(view) || text.length > TOPOLOGY_HOST_MAX)
+	if ((uint64_t)text.offset + text.length > slot_size(view) || text.length > max)
 		return (struct span){"", 0};
 	return (struct span){(const char *)view->picture + text.offset, text.length};
+}
+
+static struct span text_at(const struct topology_view *view, struct text text)
+{
+	return text_within(view, text, TOPOLOGY_HOST_MAX);
 }
 
 static const struct picture *picture_of(const struct topology_view *view)
@@ -462,6 +630,9 @@ int topology_group(const struct topology_view *view, uint32_t index, struct grou
 		.transport = row->transport,
 		.media = row->media,
 		.default_service = (uint16_t)row->default_service,
+		.srtp_suites = text_within(view, row->srtp_suites, TOPOLOGY_LIST_MAX),
+		.dtls_profiles = text_within(view, row->dtls_profiles, TOPOLOGY_LIST_MAX),
+		.keepalive_names = text_within(view, row->keepalive_names, TOPOLOGY_LIST_MAX),
 		.first_peer = row->first_peer,
 		.peer_count = row->peer_count,
 	};
@@ -491,26 +662,50 @@ int topology_peer(const struct topology_view *view, uint32_t index, struct peer_
 		.weight = (uint16_t)row->weight,
 		.priority = (uint8_t)row->priority,
 		.admin = row->admin,
+		.capacity = row->capacity,
+		.calls_per_second = row->calls_per_second,
+		.first_target = row->first_target,
+		.target_count = row->target_count,
+		.dns_reason = text_at(view, row->dns_reason),
 	};
 	return 0;
 }
 
-int topology_peer_by_id(const struct topology_view *view, uint32_t id, struct peer_view *peer)
+int topology_target(const struct topology_view *view, uint32_t index, struct topology_target *target)
+{
+	const struct target_row *row = row_at(view, picture_of(view)->targets, index, sizeof(*row));
+	if (!row)
+		return -ENOENT;
+	*target = (struct topology_target){
+		.port = (uint16_t)row->port,
+		.srv_priority = (uint16_t)row->priority,
+		.srv_weight = (uint16_t)row->weight,
+		.name = text_at(view, row->name),
+	};
+	memcpy(target->address, row->address, sizeof(target->address));
+	return 0;
+}
+
+static const struct id_row *find_id(const struct topology_view *view, uint32_t id)
 {
 	struct table ids = picture_of(view)->ids;
 	for (uint32_t low = 0, high = ids.count; low < high;) {
 		uint32_t middle = low + (high - low) / 2;
 		const struct id_row *row = row_at(view, ids, middle, sizeof(*row));
-		if (!row)
-			return -ENOENT;
-		if (row->id == id)
-			return topology_peer(view, row->index, peer);
+		if (!row || row->id == id)
+			return row;
 		if (row->id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return -ENOENT;
+	return NULL;
+}
+
+int topology_peer_by_id(const struct topology_view *view, uint32_t id, struct peer_view *peer)
+{
+	const struct id_row *row = find_id(view, id);
+	return row ? topology_peer(view, row->index, peer) : -ENOENT;
 }
 
 int topology_peer_by_name(const struct topology_view *view, struct span name, struct peer_view *peer)
@@ -596,4 +791,42 @@ int topology_identify(const struct topology_view *view, const uint8_t address[16
 			result = matched;
 	}
 	return result;
+}
+
+static bool media_holds(const struct topology_view *view, const struct peer_row *peer, const uint8_t address[16])
+{
+	const struct prefix *row;
+	uint32_t low = peer->first_media, high = peer->first_media + peer->media_count;
+	if (peer->media_count == 0)
+		return true;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		row = row_at(view, picture_of(view)->media, middle, sizeof(*row));
+		if (row && memcmp(row->address, address, sizeof(row->address)) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	row = low > peer->first_media ? row_at(view, picture_of(view)->media, low - 1, sizeof(*row)) : NULL;
+	return row && prefix_holds(row, address);
+}
+
+bool topology_media_allowed(const struct topology_view *view, uint32_t peer, uint32_t group, const uint8_t address[16])
+{
+	const struct id_row *id = peer != TOPOLOGY_NONE ? find_id(view, peer) : NULL;
+	const struct group_row *row = row_at(view, picture_of(view)->groups, group, sizeof(*row));
+	uint32_t first = row ? row->first_peer : 0, count = row ? row->peer_count : 0;
+	const struct peer_row *candidate;
+	if (peer != TOPOLOGY_NONE) {
+		first = id ? id->index : 0;
+		count = id ? 1 : 0;
+	}
+	for (uint32_t i = first; i - first < count; i++) {
+		candidate = row_at(view, picture_of(view)->peers, i, sizeof(*candidate));
+		if (!candidate)
+			return false;
+		if (media_holds(view, candidate, address))
+			return true;
+	}
+	return false;
 }

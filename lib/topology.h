@@ -21,13 +21,14 @@
 
 enum side { SIDE_OPERATOR = 1, SIDE_SERVICE = 2 };
 enum transport { TRANSPORT_UDP = 1, TRANSPORT_TCP, TRANSPORT_TLS };
-enum media { MEDIA_RTP = 1, MEDIA_SRTP };
+enum media { MEDIA_RTP = 1, MEDIA_SRTP, MEDIA_SRTP_OPTIONAL };
 enum admin_state { ADMIN_AUTO = 0, ADMIN_DRAIN, ADMIN_DISABLED };
 
 enum {
-	TOPOLOGY_HOST_MAX = 255, /**< host name or address of a peer; a local socket */
-	TOPOLOGY_NONE = 0,       /**< ids start at 1 */
-	DIALOG_KEY_SIZE = 32,    /**< key of the dialog token (dialog_token.h) */
+	TOPOLOGY_HOST_MAX = 255,  /**< host name or address of a peer; a local socket */
+	TOPOLOGY_LIST_MAX = 2047, /**< a list of names as one text */
+	TOPOLOGY_NONE = 0,        /**< ids start at 1 */
+	DIALOG_KEY_SIZE = 32,     /**< key of the dialog token (dialog_token.h) */
 };
 
 /** Names are shared by writer and reader: the JSON value of each enum ("operator", "TLS", "SRTP", "drain"). */
@@ -51,6 +52,28 @@ int prefix_parse(struct span text, struct prefix *prefix);
 
 /* --- what the worker hands in; spans need live only during topology_publish() --- */
 
+/** One address and port of a peer: itself, or what its name stands for in DNS. */
+struct topology_target {
+	uint8_t address[16]; /**< IPv4 mapped, as in struct prefix */
+	uint16_t port;
+	uint16_t srv_priority, srv_weight; /**< 0 without SRV records */
+	struct span name;                  /**< host that an SRV record names; "" without one */
+};
+
+/** What is known of a peer's host. Texts and targets need live only until the next call. */
+struct target_list {
+	const struct topology_target *targets;
+	size_t count;
+	struct span reason; /**< why there are none, or why they are old; "" = all is well */
+};
+
+/** Finds the targets of a host name; a host that is an address has its one target. */
+struct target_source {
+	void (*find)(void *context, struct span host, uint16_t port, enum transport transport,
+		     struct target_list *found);
+	void *context;
+};
+
 struct topology_peer {
 	uint32_t id; /**< the store's, stable, 1..16777215 */
 	struct span name, site, host;
@@ -58,8 +81,12 @@ struct topology_peer {
 	uint8_t priority; /**< 0 is preferred; already this node's region's value */
 	uint16_t weight;  /**< 0-65535 within a priority */
 	enum admin_state admin;
+	uint32_t capacity;            /**< live dialogs; 0 = no limit */
+	uint32_t calls_per_second;    /**< 0 = no limit */
 	const struct prefix *sources; /**< signalling source prefixes; none: the host itself if it is an address */
 	size_t source_count;
+	const struct prefix *media; /**< media source prefixes; none: any */
+	size_t media_count;
 };
 
 struct topology_group {
@@ -69,6 +96,8 @@ struct topology_group {
 	enum media media;
 	uint16_t default_service; /**< operator side: service of calls to numbers not provisioned; 0 = refuse */
 	struct span local_socket; /**< "tls:192.0.2.1:5062" in Kamailio's form; "" = any */
+	struct span srtp_suites, dtls_profiles; /**< IANA names, a space between two; "" = default */
+	struct span keepalive_names;            /**< host names for the Contact of keepalives, likewise; "" = none */
 	const struct topology_peer *peers;
 	size_t peer_count;
 };
@@ -87,7 +116,12 @@ struct topology_settings {
 	uint32_t silence_limit_ms;    /**< no answer at all */
 	uint32_t progress_limit_ms;   /**< nothing above 100 */
 	uint8_t down_after, up_after; /**< probes in a row */
-	uint8_t max_tries;            /**< peers a call may try */
+	uint8_t max_tries;            /**< targets a call may try */
+	uint32_t max_call_ms;         /**< time of all tries of a call */
+	uint32_t slow_start_ms;       /**< from up to the full weight; 0 = at once */
+	uint32_t drain_grace_ms;      /**< a draining node takes new calls so long */
+	bool draining;                /**< this node */
+	uint64_t draining_since_ms;   /**< Unix time; 0 if it is not draining */
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 };
 
@@ -97,10 +131,17 @@ struct topology {
 	size_t service_count;
 	const struct topology_group *groups;
 	size_t group_count;
+	const struct target_source *names; /**< NULL: no name has targets */
 };
 
 /** Writer: puts a new picture in force. Returns 0 or -ENOSPC. */
 int topology_publish(struct region *region, const struct topology *topology);
+
+/** Writer: the picture in force once more, with targets looked for afresh. Returns 0, -EAGAIN (none yet) or -ENOSPC. */
+int topology_retarget(struct region *region, const struct target_source *source);
+
+/** Port of a peer that names none: 5060, 5061 for TLS. */
+uint16_t transport_port(enum transport transport);
 
 /* --- readers --- */
 
@@ -117,7 +158,8 @@ struct group_view {
 	enum transport transport;
 	enum media media;
 	uint16_t default_service;
-	uint32_t first_peer, peer_count; /**< indexes for topology_peer() */
+	struct span srtp_suites, dtls_profiles, keepalive_names; /**< a space between two; "" = default, none */
+	uint32_t first_peer, peer_count;                         /**< indexes for topology_peer() */
 };
 
 struct peer_view {
@@ -126,6 +168,9 @@ struct peer_view {
 	uint16_t port, weight;
 	uint8_t priority;
 	enum admin_state admin;
+	uint32_t capacity, calls_per_second; /**< 0 = no limit */
+	uint32_t first_target, target_count; /**< indexes for topology_target() */
+	struct span dns_reason;              /**< why its name has no or only old targets; "" = all is well */
 };
 
 /** Returns 0, or -EAGAIN if no picture was published yet. */
@@ -141,6 +186,8 @@ int topology_group_by_name(const struct topology_view *view, struct span name, s
 int topology_peer(const struct topology_view *view, uint32_t index, struct peer_view *peer);
 int topology_peer_by_id(const struct topology_view *view, uint32_t id, struct peer_view *peer);
 int topology_peer_by_name(const struct topology_view *view, struct span name, struct peer_view *peer);
+/** Targets stand in the order of DNS: SRV priority, then as answered; IPv4 before IPv6 of one name. */
+int topology_target(const struct topology_view *view, uint32_t index, struct topology_target *target);
 /** Names of the groups that serve a service; "" if there is none. */
 int topology_service(const struct topology_view *view, uint16_t id, struct span *group, struct span *operator_group);
 /** Copies the settings; custom_header points into the region. */
@@ -157,5 +204,11 @@ struct sender {
  */
 int topology_identify(const struct topology_view *view, const uint8_t address[16], enum transport transport,
 		      struct span local_socket, struct sender *sender);
+
+/**
+ * May a peer's media come from this address? By its media prefixes, any if it has none; TOPOLOGY_NONE stands for all
+ * peers of the group.
+ */
+bool topology_media_allowed(const struct topology_view *view, uint32_t peer, uint32_t group, const uint8_t address[16]);
 
 #endif

@@ -27,8 +27,12 @@ static const char *const schema_2[] = {
 #include "schema-2.inc"
 	NULL};
 
+static const char *const schema_3[] = {
+#include "schema-3.inc"
+	NULL};
+
 /* The i-th brings a store of version i to version i + 1. */
-static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1, schema_2};
+static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3};
 
 /* Rows of these tables are in the digest, but for a column that means nothing outside of this file. */
 static const struct {
@@ -206,7 +210,10 @@ static void hash_value(crypto_generichash_state *state, sqlite3_value *value)
 	crypto_generichash_update(state, bytes, length);
 }
 
-/* SQL: digest_row(sign, table, columns...): counts a row in (1) or out (-1). */
+/*
+ * SQL: digest_row(sign, table, columns...): counts a row in (1) or out (-1). A column that a later schema added comes
+ * as NULL where it has its default, and NULLs at the end do not count: a migration leaves the digest as it was.
+ */
 static void digest_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
 	struct store *store = sqlite3_user_data(context);
@@ -217,6 +224,8 @@ static void digest_row(sqlite3_context *context, int count, sqlite3_value **valu
 	uint64_t row[2];
 
 	crypto_generichash_init(&state, NULL, 0, sizeof(bytes));
+	while (sqlite3_value_type(values[count - 1]) == SQLITE_NULL)
+		count--;
 	for (int i = 1; i < count; i++)
 		hash_value(&state, values[i]);
 	crypto_generichash_final(&state, bytes, sizeof(bytes));
@@ -230,18 +239,20 @@ static void digest_row(sqlite3_context *context, int count, sqlite3_value **valu
 	sqlite3_result_null(context);
 }
 
-/* Writes ", <prefix>column, ..." of a digest table. */
+/* Writes ", <prefix>column, ..." of a digest table, a column with a default as NULL where it has that. */
 static int digest_columns(struct store *store, size_t table, const char *prefix, char *text, size_t size)
 {
 	sqlite3_stmt *statement;
 	size_t used = 0;
-	int rc = store_select(store, &statement, "SELECT name FROM pragma_table_info(?) WHERE name != ? ORDER BY cid",
-			      "tt", digest_tables[table].name, digest_tables[table].local);
+	int rc = store_select(store, &statement,
+			      "SELECT iif(dflt_value IS NULL, ?1 || name, 'nullif(' || ?1 || name || ', ' || dflt_value"
+			      " || ')') FROM pragma_table_info(?2) WHERE name != ?3 ORDER BY cid",
+			      "ttt", prefix, digest_tables[table].name, digest_tables[table].local);
 
 	text[0] = '\0';
 	while (rc == 0 && (rc = store_step(store, &statement)) > 0) {
 		if (used < size)
-			used += (size_t)snprintf(text + used, size - used, ", %s%s", prefix, store_text(statement, 0));
+			used += (size_t)snprintf(text + used, size - used, ", %s", store_text(statement, 0));
 		rc = 0;
 	}
 	return rc;

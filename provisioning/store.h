@@ -17,7 +17,7 @@
 #include "region.h"
 #include "topology.h"
 
-enum { STORE_SCHEMA_VERSION = 2, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
+enum { STORE_SCHEMA_VERSION = 3, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
 
 struct store {
 	sqlite3 *db;

@@ -11,7 +11,7 @@
 #include "field.h"
 #include "service.h"
 
-enum { PATH_SIZE = 256, PRIORITY_MAX = 255, PORT_MAX = 65535, MINUTE_MS = 60000 };
+enum { PATH_SIZE = 256, PRIORITY_MAX = 255, PORT_MAX = 65535, MINUTE_MS = 60000, SUITE_MAX = 60 };
 
 /* --- rules of single values --- */
 
@@ -40,7 +40,7 @@ static const char *media_fault(struct span text)
 {
 	enum media media;
 
-	return media_parse(text, &media) ? "must be RTP or SRTP" : NULL;
+	return media_parse(text, &media) ? "must be RTP, SRTP or SRTP-optional" : NULL;
 }
 
 static const char *service_fault(struct span text)
@@ -136,6 +136,23 @@ static bool port_ok(const char *text)
 	return digits >= 1 && digits <= 5 && text[digits] == '\0' && text[0] != '0' && port <= PORT_MAX;
 }
 
+/* A name in DNS, not an address. */
+static const char *host_name_fault(struct span text)
+{
+	return text.len && is_address(text) ? "must be a host name" : host_fault(text);
+}
+
+/* IANA's names: letters, digits, '_'. */
+static const char *suite_fault(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'))
+			return "is no name of a suite";
+	}
+	return text.len >= 1 && text.len <= SUITE_MAX ? NULL : "is no name of a suite";
+}
+
 /* transport:address:port as Kamailio writes its sockets, IPv6 in brackets. "" = any. */
 static const char *socket_fault(struct span text)
 {
@@ -171,6 +188,15 @@ static const char *socket_fault(struct span text)
 		.name = key, .kind = DOCUMENT_INTEGER, .min = low, .max = high, .initial = value                       \
 	}
 
+#define PREFIXES(key)                                                                                                  \
+	{                                                                                                              \
+		.name = key, .kind = DOCUMENT_TEXTS, .max = DOCUMENT_PREFIXES_MAX, .fault = prefix_fault               \
+	}
+#define NAMES(key, count, rule)                                                                                        \
+	{                                                                                                              \
+		.name = key, .kind = DOCUMENT_TEXTS, .max = count, .fault = rule                                       \
+	}
+
 const struct document_field document_settings[] = {
 	{.name = "customSipHeader",
 	 .kind = DOCUMENT_TEXT,
@@ -185,6 +211,9 @@ const struct document_field document_settings[] = {
 	{.name = "downAfter", .kind = DOCUMENT_INTEGER, .min = 1, .max = 100, .initial = 2},
 	{.name = "upAfter", .kind = DOCUMENT_INTEGER, .min = 1, .max = 100, .initial = 2},
 	{.name = "maxTries", .kind = DOCUMENT_INTEGER, .min = 1, .max = 16, .initial = 4},
+	MILLISECONDS("maxCallMs", 100, 5 * MINUTE_MS, 20000),
+	MILLISECONDS("slowStartMs", 0, 60 * MINUTE_MS, 10000),
+	MILLISECONDS("drainGraceMs", 0, 60 * MINUTE_MS, 130000),
 	{0}};
 
 static const struct document_field service_fields[] = {
@@ -200,8 +229,10 @@ static const struct document_field peer_fields[] = {
 	{.name = "port", .kind = DOCUMENT_INTEGER, .min = 1, .max = PORT_MAX, .omitted = true},
 	{.name = "priority", .kind = DOCUMENT_PRIORITY},
 	{.name = "weight", .kind = DOCUMENT_INTEGER, .max = 65535, .initial = 100},
-	{.name = "allowedSignalingSourceAddressPrefixes", .kind = DOCUMENT_PREFIXES},
-	{.name = "allowedMediaSourceAddressPrefixes", .kind = DOCUMENT_PREFIXES},
+	{.name = "capacity", .kind = DOCUMENT_INTEGER, .max = 1000000},
+	{.name = "callsPerSecond", .kind = DOCUMENT_INTEGER, .max = 100000},
+	PREFIXES("allowedSignalingSourceAddressPrefixes"),
+	PREFIXES("allowedMediaSourceAddressPrefixes"),
 	{0}};
 
 static const struct document_field group_fields[] = {
@@ -211,6 +242,9 @@ static const struct document_field group_fields[] = {
 	{.name = "media", .kind = DOCUMENT_TEXT, .required = true, .fault = media_fault},
 	{.name = "defaultService", .kind = DOCUMENT_TEXT, .omitted = true, .fault = service_fault},
 	{.name = "localSocket", .kind = DOCUMENT_TEXT, .initial_text = "", .fault = socket_fault},
+	NAMES("srtpSuites", DOCUMENT_SUITES_MAX, suite_fault),
+	NAMES("dtlsProfiles", DOCUMENT_SUITES_MAX, suite_fault),
+	NAMES("keepaliveNames", DOCUMENT_NAMES_MAX, host_name_fault),
 	{.name = "peers", .kind = DOCUMENT_OBJECTS, .required = true, .max = DOCUMENT_PEERS_MAX, .fields = peer_fields},
 	{0}};
 
@@ -341,13 +375,13 @@ static int objects_read(const struct document_field *field, struct json_object *
 	return 0;
 }
 
-static int prefix_compare(const void *a, const void *b)
+static int text_compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Twice the same in one list is a slip of the pen. */
-static int prefixes_unique(struct json_object *list, const char *path, struct fault *fault)
+static int texts_unique(struct json_object *list, const char *path, struct fault *fault)
 {
 	size_t count = json_object_array_length(list);
 	const char **sorted = calloc(count + 1, sizeof(*sorted));
@@ -357,7 +391,7 @@ static int prefixes_unique(struct json_object *list, const char *path, struct fa
 		return fault_set(fault, FAULT_UNAVAILABLE, path, "out of memory");
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = json_object_get_string(json_object_array_get_idx(list, i));
-	qsort(sorted, count, sizeof(*sorted), prefix_compare);
+	qsort(sorted, count, sizeof(*sorted), text_compare);
 	for (size_t i = 1; i < count && rc == 0; i++)
 		if (strcmp(sorted[i - 1], sorted[i]) == 0)
 			rc = fault_set(fault, FAULT_CONFLICT, path, "has %s twice", sorted[i]);
@@ -365,26 +399,27 @@ static int prefixes_unique(struct json_object *list, const char *path, struct fa
 	return rc;
 }
 
-static int prefixes_read(struct json_object *list, const char *path, struct json_object **out, struct fault *fault)
+static int texts_read(const struct document_field *field, struct json_object *list, const char *path,
+		      struct json_object **out, struct fault *fault)
 {
 	if (list && !json_object_is_type(list, json_type_array))
 		return fault_set(fault, FAULT_BAD_VALUE, path, "must be a list");
 	size_t count = list ? json_object_array_length(list) : 0;
-	if (count > DOCUMENT_PREFIXES_MAX)
-		return fault_set(fault, FAULT_BAD_VALUE, path, "has %zu entries, more than %d", count,
-				 DOCUMENT_PREFIXES_MAX);
+	if (count > (size_t)field->max)
+		return fault_set(fault, FAULT_BAD_VALUE, path, "has %zu entries, more than %lld", count,
+				 (long long)field->max);
 	struct json_object *whole = json_object_new_array();
 	int rc = 0;
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		struct json_object *value = json_object_array_get_idx(list, i);
 		char name[PATH_SIZE];
 		path_index(name, path, i);
-		rc = text_check(value, prefix_fault, name, fault);
+		rc = text_check(value, field->fault, name, fault);
 		if (rc == 0)
 			json_object_array_add(whole, json_object_get(value));
 	}
 	if (rc == 0)
-		rc = prefixes_unique(whole, path, fault);
+		rc = texts_unique(whole, path, fault);
 	if (rc)
 		json_object_put(whole);
 	else
@@ -459,8 +494,8 @@ static int field_read(const struct document_field *field, struct json_object *va
 		return rc;
 	case DOCUMENT_OBJECTS:
 		return objects_read(field, value, path, out, fault);
-	case DOCUMENT_PREFIXES:
-		return prefixes_read(value, path, out, fault);
+	case DOCUMENT_TEXTS:
+		return texts_read(field, value, path, out, fault);
 	case DOCUMENT_PRIORITY:
 		return priority_read(value, path, out, fault);
 	default:
@@ -505,7 +540,18 @@ static int name_claim(struct json_object *names, struct json_object *object, con
 	return fault_set(fault, FAULT_CONFLICT, field, "another %s is called %s", what, name);
 }
 
-static int peer_names_check(struct json_object *peers, const char *path, struct json_object *names, struct fault *fault)
+/* SRV records name the port (RFC 2782). */
+static int peer_port_check(struct json_object *peer, const char *path, struct fault *fault)
+{
+	char field[PATH_SIZE];
+
+	if (document_text(peer, "host")[0] != '_' || !member(peer, "port"))
+		return 0;
+	snprintf(field, sizeof(field), "%s.port", path);
+	return fault_set(fault, FAULT_BAD_VALUE, field, "does not go with a name of SRV records, which have their own");
+}
+
+static int peers_check(struct json_object *peers, const char *path, struct json_object *names, struct fault *fault)
 {
 	int rc = 0;
 
@@ -513,6 +559,8 @@ static int peer_names_check(struct json_object *peers, const char *path, struct 
 		char name[PATH_SIZE];
 		snprintf(name, sizeof(name), "%s.peers[%zu]", path, i);
 		rc = name_claim(names, json_object_array_get_idx(peers, i), name, "peer", fault);
+		if (rc == 0)
+			rc = peer_port_check(json_object_array_get_idx(peers, i), name, fault);
 	}
 	return rc;
 }
@@ -551,7 +599,7 @@ static int groups_check(struct json_object *groups, struct json_object *group_na
 		if (rc == 0)
 			rc = group_check(group, path, service_names, fault);
 		if (rc == 0)
-			rc = peer_names_check(member(group, "peers"), path, peer_names, fault);
+			rc = peers_check(member(group, "peers"), path, peer_names, fault);
 	}
 	json_object_put(peer_names);
 	return rc;

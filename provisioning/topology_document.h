@@ -17,6 +17,8 @@ enum {
 	DOCUMENT_GROUPS_MAX = 1000,
 	DOCUMENT_PEERS_MAX = 64,      /**< of a group: site_failover looks at so many */
 	DOCUMENT_PREFIXES_MAX = 4096, /**< of a peer and kind */
+	DOCUMENT_NAMES_MAX = 7,       /**< of a group and kind: their text fits TOPOLOGY_LIST_MAX */
+	DOCUMENT_SUITES_MAX = 32,
 };
 
 enum document_kind {
@@ -25,7 +27,7 @@ enum document_kind {
 	DOCUMENT_INTEGER,
 	DOCUMENT_OBJECT,
 	DOCUMENT_OBJECTS,
-	DOCUMENT_PREFIXES,
+	DOCUMENT_TEXTS, /**< a list without doubles, each by the rule */
 	DOCUMENT_PRIORITY
 };
 

@@ -3,6 +3,7 @@
 #include "topology_store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,12 +18,29 @@ static const struct {
 		    {"allowedMediaSourceAddressPrefixes", "media"}};
 enum { PREFIX_KINDS = sizeof(prefix_kinds) / sizeof(*prefix_kinds) };
 
+/* Lists of a group that are kept as one text, in the order of their columns. */
+static const char *const group_lists[] = {"srtpSuites", "dtlsProfiles", "keepaliveNames"};
+enum { GROUP_LISTS = sizeof(group_lists) / sizeof(*group_lists) };
+
 static struct json_object *member(struct json_object *object, const char *name)
 {
 	struct json_object *value = NULL;
 
 	json_object_object_get_ex(object, name, &value);
 	return value;
+}
+
+/* Names with a space between two; the document allows no more than fit. */
+static const char *list_text(struct json_object *object, const char *key, char text[TOPOLOGY_LIST_MAX + 1])
+{
+	struct json_object *list = member(object, key);
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < json_object_array_length(list) && used < TOPOLOGY_LIST_MAX; i++)
+		used += (size_t)snprintf(text + used, TOPOLOGY_LIST_MAX + 1 - used, "%s%s", i ? " " : "",
+					 json_object_get_string(json_object_array_get_idx(list, i)));
+	return text;
 }
 
 static int64_t service_number(const char *name)
@@ -92,14 +110,17 @@ static int peer_details_write(struct store *store, int64_t peer, struct json_obj
 static int peer_row_write(struct store *store, int64_t group, int64_t position, struct json_object *object)
 {
 	static const char *const statements[] = {
-		"UPDATE peer SET peer_group = ?, position = ?, site = ?, host = ?, port = ?, weight = ? WHERE name = ?",
-		"INSERT INTO peer (peer_group, position, site, host, port, weight, name) VALUES (?, ?, ?, ?, ?, ?, ?)"};
+		"UPDATE peer SET peer_group = ?, position = ?, site = ?, host = ?, port = ?, weight = ?, capacity = ?,"
+		" calls_per_second = ? WHERE name = ?",
+		"INSERT INTO peer (peer_group, position, site, host, port, weight, capacity, calls_per_second, name)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"};
 	int rc = 0;
 
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
-		rc = store_run(store, statements[i], "iittiit", group, position, document_text(object, "site"),
+		rc = store_run(store, statements[i], "iittiiiit", group, position, document_text(object, "site"),
 			       document_text(object, "host"), document_integer(object, "port"),
-			       document_integer(object, "weight"), document_text(object, "name"));
+			       document_integer(object, "weight"), document_integer(object, "capacity"),
+			       document_integer(object, "callsPerSecond"), document_text(object, "name"));
 		if (sqlite3_changes(store->db) > 0)
 			break;
 	}
@@ -121,16 +142,21 @@ static int group_row_write(struct store *store, int64_t position, struct json_ob
 {
 	static const char *const statements[] = {
 		"UPDATE peer_group SET position = ?, side = ?, signalling = ?, media = ?, default_service = ?,"
-		" local_socket = ? WHERE name = ?",
-		"INSERT INTO peer_group (position, side, signalling, media, default_service, local_socket, name)"
-		" VALUES (?, ?, ?, ?, ?, ?, ?)"};
+		" local_socket = ?, srtp_suites = ?, dtls_profiles = ?, keepalive_names = ? WHERE name = ?",
+		"INSERT INTO peer_group (position, side, signalling, media, default_service, local_socket, srtp_suites,"
+		" dtls_profiles, keepalive_names, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+	char lists[GROUP_LISTS][TOPOLOGY_LIST_MAX + 1];
 	int rc = 0;
 
+	for (size_t i = 0; i < GROUP_LISTS; i++)
+		list_text(object, group_lists[i], lists[i]);
+
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
-		rc = store_run(store, statements[i], "itttitt", position, document_text(object, "side"),
+		rc = store_run(store, statements[i], "itttittttt", position, document_text(object, "side"),
 			       document_text(object, "signalling"), document_text(object, "media"),
 			       service_number(document_text(object, "defaultService")),
-			       document_text(object, "localSocket"), document_text(object, "name"));
+			       document_text(object, "localSocket"), lists[0], lists[1], lists[2],
+			       document_text(object, "name"));
 		if (sqlite3_changes(store->db) > 0)
 			break;
 	}
@@ -193,6 +219,18 @@ static void text_add(struct json_object *object, const char *name, sqlite3_stmt 
 	json_object_object_add(object, name, json_object_new_string(store_text(statement, column)));
 }
 
+static void list_add(struct json_object *object, const char *name, sqlite3_stmt *statement, int column)
+{
+	struct json_object *list = json_object_new_array();
+	const char *text = store_text(statement, column);
+
+	json_object_object_add(object, name, list);
+	for (size_t length; *text; text += length + (text[length] == ' ')) {
+		length = strcspn(text, " ");
+		json_object_array_add(list, json_object_new_string_len(text, (int)length));
+	}
+}
+
 /* Calls @p add for each row. */
 static int rows_read(struct store *store, const char *sql, int64_t key,
 		     int (*add)(struct store *, sqlite3_stmt *, struct json_object *), struct json_object *into)
@@ -247,6 +285,8 @@ static int peer_add(struct store *store, sqlite3_stmt *statement, struct json_ob
 		json_object_object_add(peer, "port", json_object_new_int64(sqlite3_column_int64(statement, 4)));
 	json_object_object_add(peer, "priority", json_object_new_int(0));
 	json_object_object_add(peer, "weight", json_object_new_int64(sqlite3_column_int64(statement, 5)));
+	json_object_object_add(peer, "capacity", json_object_new_int64(sqlite3_column_int64(statement, 6)));
+	json_object_object_add(peer, "callsPerSecond", json_object_new_int64(sqlite3_column_int64(statement, 7)));
 	for (size_t i = 0; i < PREFIX_KINDS; i++)
 		json_object_object_add(peer, prefix_kinds[i].key, json_object_new_array());
 	int rc = rows_read(store, "SELECT region, priority FROM peer_priority WHERE peer = ? ORDER BY region", id,
@@ -270,9 +310,12 @@ static int group_add(struct store *store, sqlite3_stmt *statement, struct json_o
 	if (service)
 		json_object_object_add(group, "defaultService", json_object_new_string(service->name));
 	text_add(group, "localSocket", statement, 6);
+	for (int i = 0; i < GROUP_LISTS; i++)
+		list_add(group, group_lists[i], statement, 7 + i);
 	json_object_object_add(group, "peers", peers);
 	return rows_read(store,
-			 "SELECT id, name, site, host, port, weight FROM peer WHERE peer_group = ? ORDER BY position",
+			 "SELECT id, name, site, host, port, weight, capacity, calls_per_second FROM peer"
+			 " WHERE peer_group = ? ORDER BY position",
 			 sqlite3_column_int64(statement, 0), peer_add, peers);
 }
 
@@ -327,8 +370,8 @@ int topology_store_read(struct store *store, struct json_object **document)
 			       0, service_add, member(read, "services"));
 	if (rc == 0)
 		rc = rows_read(store,
-			       "SELECT id, name, side, signalling, media, default_service, local_socket FROM peer_group"
-			       " ORDER BY position",
+			       "SELECT id, name, side, signalling, media, default_service, local_socket, srtp_suites,"
+			       " dtls_profiles, keepalive_names FROM peer_group ORDER BY position",
 			       0, group_add, member(read, "peerGroups"));
 	if (rc)
 		json_object_put(read);
@@ -346,6 +389,7 @@ struct picture {
 	struct topology_peer *peers;
 	struct topology_service *services;
 	struct prefix *prefixes;
+	char (*lists)[GROUP_LISTS][TOPOLOGY_LIST_MAX + 1]; /* of each group */
 };
 
 static void picture_finish(struct picture *picture)
@@ -354,6 +398,7 @@ static void picture_finish(struct picture *picture)
 	free(picture->peers);
 	free(picture->services);
 	free(picture->prefixes);
+	free(picture->lists);
 }
 
 static struct span member_span(struct json_object *object, const char *name)
@@ -372,16 +417,19 @@ static int picture_allocate(struct picture *picture, struct json_object *documen
 		struct json_object *peers = member(json_object_array_get_idx(groups, g), "peers");
 		peer_count += json_object_array_length(peers);
 		for (size_t p = 0; p < json_object_array_length(peers); p++)
-			prefix_count += json_object_array_length(
-				member(json_object_array_get_idx(peers, p), prefix_kinds[0].key));
+			for (size_t k = 0; k < PREFIX_KINDS; k++)
+				prefix_count += json_object_array_length(
+					member(json_object_array_get_idx(peers, p), prefix_kinds[k].key));
 	}
 	picture->groups = calloc(picture->topology.group_count + 1, sizeof(*picture->groups));
 	picture->services = calloc(picture->topology.service_count + 1, sizeof(*picture->services));
 	picture->peers = calloc(peer_count + 1, sizeof(*picture->peers));
 	picture->prefixes = calloc(prefix_count + 1, sizeof(*picture->prefixes));
+	picture->lists = calloc(picture->topology.group_count + 1, sizeof(*picture->lists));
 	picture->topology.groups = picture->groups;
 	picture->topology.services = picture->services;
-	return picture->groups && picture->services && picture->peers && picture->prefixes ? 0 : -ENOMEM;
+	bool whole = picture->groups && picture->services && picture->peers && picture->prefixes && picture->lists;
+	return whole ? 0 : -ENOMEM;
 }
 
 /* This region's value; a region that the document does not name takes "default", or the last place. */
@@ -417,32 +465,46 @@ static int peer_identify(struct store *store, struct json_object *object, struct
 	return 0;
 }
 
-static int peer_picture(struct store *store, struct json_object *object, const char *region_name,
-			struct topology_peer *peer, struct prefix *prefixes)
+static int prefixes_picture(struct json_object *list, struct prefix **next, const struct prefix **prefixes,
+			    size_t *count)
 {
-	struct json_object *list = member(object, prefix_kinds[0].key);
+	*prefixes = *next;
+	*count = json_object_array_length(list);
+	for (size_t i = 0; i < *count; i++)
+		if (prefix_parse(span_of(json_object_get_string(json_object_array_get_idx(list, i))), (*next)++))
+			return -EINVAL;
+	return 0;
+}
 
+static int peer_picture(struct store *store, struct json_object *object, const char *region_name,
+			struct topology_peer *peer, struct prefix **prefixes)
+{
 	*peer = (struct topology_peer){.name = member_span(object, "name"),
 				       .site = member_span(object, "site"),
 				       .host = member_span(object, "host"),
 				       .port = (uint16_t)document_integer(object, "port"),
 				       .priority = priority_pick(member(object, "priority"), region_name),
 				       .weight = (uint16_t)document_integer(object, "weight"),
-				       .sources = prefixes,
-				       .source_count = json_object_array_length(list)};
-	for (size_t i = 0; i < peer->source_count; i++)
-		if (prefix_parse(span_of(json_object_get_string(json_object_array_get_idx(list, i))), &prefixes[i]))
-			return -EINVAL;
-	return peer_identify(store, object, peer);
+				       .capacity = (uint32_t)document_integer(object, "capacity"),
+				       .calls_per_second = (uint32_t)document_integer(object, "callsPerSecond")};
+	int rc = prefixes_picture(member(object, prefix_kinds[0].key), prefixes, &peer->sources, &peer->source_count);
+	if (rc == 0)
+		rc = prefixes_picture(member(object, prefix_kinds[1].key), prefixes, &peer->media, &peer->media_count);
+	return rc ? rc : peer_identify(store, object, peer);
 }
 
-static int group_picture(struct json_object *object, struct topology_group *group)
+static int group_picture(struct json_object *object, struct topology_group *group,
+			 char lists[GROUP_LISTS][TOPOLOGY_LIST_MAX + 1])
 {
+	struct span *const texts[GROUP_LISTS] = {&group->srtp_suites, &group->dtls_profiles, &group->keepalive_names};
+
 	*group = (struct topology_group){.name = member_span(object, "name"),
 					 .default_service =
 						 (uint16_t)service_number(document_text(object, "defaultService")),
 					 .local_socket = member_span(object, "localSocket"),
 					 .peer_count = json_object_array_length(member(object, "peers"))};
+	for (size_t i = 0; i < GROUP_LISTS; i++)
+		*texts[i] = span_of(list_text(object, group_lists[i], lists[i]));
 	int rc = side_parse(member_span(object, "side"), &group->side);
 	if (rc == 0)
 		rc = transport_parse(member_span(object, "signalling"), &group->transport);
@@ -458,12 +520,10 @@ static int groups_picture(struct store *store, struct json_object *groups, const
 
 	for (size_t g = 0; g < picture->topology.group_count && rc == 0; g++) {
 		struct json_object *object = json_object_array_get_idx(groups, g), *peers = member(object, "peers");
-		rc = group_picture(object, &picture->groups[g]);
+		rc = group_picture(object, &picture->groups[g], picture->lists[g]);
 		picture->groups[g].peers = peer;
-		for (size_t p = 0; p < picture->groups[g].peer_count && rc == 0; p++, peer++) {
-			rc = peer_picture(store, json_object_array_get_idx(peers, p), region_name, peer, prefixes);
-			prefixes += peer->source_count;
-		}
+		for (size_t p = 0; p < picture->groups[g].peer_count && rc == 0; p++, peer++)
+			rc = peer_picture(store, json_object_array_get_idx(peers, p), region_name, peer, &prefixes);
 	}
 	return rc;
 }
@@ -483,6 +543,20 @@ static void settings_picture(struct json_object *document, struct topology_setti
 	settings->down_after = (uint8_t)document_integer(object, "downAfter");
 	settings->up_after = (uint8_t)document_integer(object, "upAfter");
 	settings->max_tries = (uint8_t)document_integer(object, "maxTries");
+	settings->max_call_ms = (uint32_t)document_integer(object, "maxCallMs");
+	settings->slow_start_ms = (uint32_t)document_integer(object, "slowStartMs");
+	settings->drain_grace_ms = (uint32_t)document_integer(object, "drainGraceMs");
+}
+
+/* The row is there while this node is draining; its value is the Unix time of the start in milliseconds. */
+static int drain_picture(struct store *store, struct topology_settings *settings)
+{
+	int64_t since = 0;
+	int rc = store_integer(store, &since, "SELECT value FROM node_state WHERE name = 'drain'", "");
+
+	settings->draining = rc == 0;
+	settings->draining_since_ms = (uint64_t)since;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int picture_build(struct store *store, struct json_object *document, const char *region_name,
@@ -502,7 +576,8 @@ static int picture_build(struct store *store, struct json_object *document, cons
 	}
 	settings_picture(document, &picture->topology.settings);
 	memcpy(picture->topology.settings.dialog_key, store->dialog_key, DIALOG_KEY_SIZE);
-	return groups_picture(store, member(document, "peerGroups"), region_name, picture);
+	rc = drain_picture(store, &picture->topology.settings);
+	return rc ? rc : groups_picture(store, member(document, "peerGroups"), region_name, picture);
 }
 
 int topology_store_publish(struct store *store, struct region *region, const char *region_name)

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #define DIGEST_1 "03301ff7f79da9899cbb9d9291a67399"
+#define DIGEST_2 "33dd502c45e5bfa49f7a989c2628e1b4"
 
 static int64_t integer(struct store *store, const char *sql)
 {
@@ -99,7 +100,7 @@ static void test_store_refuses_a_newer_schema(void **state)
 
 	assert_int_equal(store_run(provision->provisioner.store, "PRAGMA user_version = 99", ""), 0);
 	close_store(provision);
-	reopen_fails(provision, -EPROTO, "schema version 99 is newer than 2");
+	reopen_fails(provision, -EPROTO, "schema version 99 is newer than 3");
 }
 
 static void test_store_refuses_the_database_of_another_program(void **state)
@@ -155,50 +156,93 @@ static void test_store_takes_an_empty_file(void **state)
 	assert_int_equal(provision->provisioner.store->revision, 0);
 }
 
-/* A store as version 1 wrote it: made from its schema and filled by statements of that time. */
-static void store_make_1(const char *path)
+/* A store as an earlier version wrote it: made from its schemas and filled by statements of that time. */
+static void store_make(const char *path, const char *const *schemas, const char *rows)
 {
-	static char schema[65536];
-	FILE *file = fopen(SCHEMA_1, "r");
+	static char text[65536];
 	sqlite3 *db;
 
-	assert_non_null(file);
-	schema[fread(schema, 1, sizeof(schema) - 1, file)] = '\0';
-	fclose(file);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, schema, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db,
-				      "PRAGMA application_id = 0x54726b67; PRAGMA user_version = 1;"
-				      "INSERT INTO account VALUES ('zeta'), ('acme');"
-				      "INSERT INTO attribute_set VALUES (3, 'zeta', 1, ''), (7, 'acme', 1, 'gold');"
-				      "INSERT INTO number VALUES (15551230001, 7), (15551230002, 3), (15551230003, 7);"
-				      "INSERT INTO store VALUES (1, '00000000-0000-4000-8000-000000000000', 5,"
-				      /* computed by version 1 */
-				      " x'" DIGEST_1 "', 'primary', zeroblob(32));",
-				      NULL, NULL, NULL),
-			 SQLITE_OK);
+	for (; *schemas; schemas++) {
+		FILE *file = fopen(*schemas, "r");
+		assert_non_null(file);
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		fclose(file);
+		assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	}
+	assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 }
 
-static void test_store_of_version_1_is_brought_up_to_date(void **state)
+static struct store *store_remake(struct provision *provision, const char *const *schemas, const char *rows)
 {
-	struct provision *provision = *state;
-
 	close_store(provision);
 	assert_int_equal(unlink(provision->path), 0);
-	store_make_1(provision->path);
+	store_make(provision->path, schemas, rows);
 	provision_open(provision);
 	struct store *store = provision->provisioner.store;
 	assert_int_equal(integer(store, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
 	assert_int_equal(store->revision, 5);
-	assert_int_equal(store->number_count, 3);
 	digest_is_right(store);
 	assert_int_equal(integer(store, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	return store;
+}
+
+#define STORE_ROW(values) "INSERT INTO store VALUES (1, '00000000-0000-4000-8000-000000000000', 5, " values ");"
+
+static void test_store_of_version_1_is_brought_up_to_date(void **state)
+{
+	static const char rows[] = "PRAGMA application_id = 0x54726b67; PRAGMA user_version = 1;"
+				   "INSERT INTO account VALUES ('zeta'), ('acme');"
+				   "INSERT INTO attribute_set VALUES (3, 'zeta', 1, ''), (7, 'acme', 1, 'gold');"
+				   "INSERT INTO number VALUES (15551230001, 7), (15551230002, 3), (15551230003, 7);"
+		/* computed by version 1 */
+		STORE_ROW("x'" DIGEST_1 "', 'primary', zeroblob(32)");
+	struct provision *provision = *state;
+	struct store *store = store_remake(provision, (const char *const[]){SCHEMAS "/schema.sql", NULL}, rows);
+
+	assert_int_equal(store->number_count, 3);
 	provision_refused(ASK(provision, "account_delete", "acme"), 409, "account", "still has 2 numbers");
 	DONE(ASK(provision, "number_delete", "+15551230002"));
 	DONE(ASK(provision, "account_delete", "zeta"));
 	digest_is_right(store);
 	assert_int_equal(store->number_count, 2);
+}
+
+/* The digest stays, so that two nodes still compare while one of them has the later version. */
+static void test_store_of_version_2_is_brought_up_to_date(void **state)
+{
+	static const char *const schemas[] = {SCHEMAS "/schema.sql", SCHEMAS "/schema-2.sql", NULL};
+	static const char rows[] =
+		"PRAGMA application_id = 0x54726b67; PRAGMA user_version = 2;"
+		"INSERT INTO setting VALUES ('mode', 'lab');"
+		"INSERT INTO peer_group VALUES (4, 0, 'core', 'operator', 'UDP', 'RTP', 0, '');"
+		"INSERT INTO peer VALUES (9, 4, 0, 'west-1', 'west', '192.0.2.10', 5062, 100);"
+		"INSERT INTO peer_priority VALUES (9, '', 0);"
+		"INSERT INTO peer_prefix VALUES (9, 'media', 0, '192.0.2.0/24');"
+		"INSERT INTO administrative_state VALUES (9, 'drain', '2026-01-01T00:00:00.000Z', 'root', 'cli');"
+		/* computed apart from this program, with version 2's columns */
+		STORE_ROW("x'" DIGEST_2 "', 'primary', zeroblob(32), 0");
+	struct provision *provision = *state;
+	struct store *store = store_remake(provision, schemas, rows);
+	struct json_object *answer = ASK(provision, "topology_get");
+	const char *text = json_object_to_json_string_ext(provision_get(answer, "result"), JSON_C_TO_STRING_PLAIN);
+
+	assert_non_null(strstr(text, "\"capacity\":0,\"callsPerSecond\":0"));
+	assert_non_null(strstr(text, "\"srtpSuites\":[],\"dtlsProfiles\":[],\"keepaliveNames\":[]"));
+	json_object_put(answer);
+	assert_int_equal(integer(store, "SELECT count(*) FROM administrative_state WHERE state = 'drain'"), 1);
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(store_run(store, "UPDATE peer SET capacity = 5", ""), 0);
+	assert_true(store_changed(store));
+	digest_is_right(store);
+	uint64_t capacity = store->digest[0];
+	assert_int_equal(store_run(store, "UPDATE peer SET capacity = 0, calls_per_second = 5", ""), 0);
+	digest_is_right(store);
+	assert_true(store->digest[0] != capacity);
+	assert_int_equal(store_run(store, "UPDATE peer SET calls_per_second = 0", ""), 0);
+	assert_false(store_changed(store));
+	store_rollback(store);
 }
 
 /* A page of an account, wherever it stands, is read by its key. */
@@ -315,6 +359,7 @@ int main(void)
 					   STORE_TEST(test_store_is_not_made_unless_wanted),
 					   STORE_TEST(test_store_takes_an_empty_file),
 					   STORE_TEST(test_store_of_version_1_is_brought_up_to_date),
+					   STORE_TEST(test_store_of_version_2_is_brought_up_to_date),
 					   STORE_TEST(test_number_list_of_an_account_sorts_nothing),
 					   STORE_TEST(test_digest_follows_every_change),
 					   STORE_TEST(test_rollback_takes_the_digest_back),

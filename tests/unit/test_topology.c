@@ -42,6 +42,8 @@ static void publish_sample(void)
 	const struct prefix west[] = {prefix_of("192.0.2.0/25"), prefix_of("2001:db8:1::/48")};
 	const struct prefix shared[] = {prefix_of("198.51.100.0/24")};
 	const struct prefix all[] = {prefix_of("0.0.0.0/0")};
+	const struct prefix media[] = {prefix_of("192.0.2.64/26"), prefix_of("203.0.113.7"), prefix_of("192.0.2.0/24"),
+				       prefix_of("2001:db8:7::/48")};
 	const struct topology_peer operator_peers[] = {
 		{.id = 11,
 		 .name = SPAN_LIT("west-1"),
@@ -49,13 +51,19 @@ static void publish_sample(void)
 		 .host = SPAN_LIT("192.0.2.10"),
 		 .port = 5060,
 		 .weight = 100,
+		 .capacity = 30,
+		 .calls_per_second = 7,
 		 .sources = west,
-		 .source_count = 2},
+		 .source_count = 2,
+		 .media = media,
+		 .media_count = 4},
 		{.id = 5,
 		 .name = SPAN_LIT("east-1"),
 		 .site = SPAN_LIT("east"),
 		 .host = SPAN_LIT("192.0.2.130"),
 		 .priority = 1,
+		 .media = media,
+		 .media_count = 1,
 		 .admin = ADMIN_DRAIN},
 		{.id = 7,
 		 .name = SPAN_LIT("nat-1"),
@@ -97,6 +105,9 @@ static void publish_sample(void)
 		 .side = SIDE_SERVICE,
 		 .transport = TRANSPORT_TLS,
 		 .media = MEDIA_SRTP,
+		 .srtp_suites = SPAN_LIT("AEAD_AES_256_GCM AES_CM_128_HMAC_SHA1_80"),
+		 .dtls_profiles = SPAN_LIT("SRTP_AEAD_AES_128_GCM"),
+		 .keepalive_names = SPAN_LIT("sbc1.example.com sbc2.example.com"),
 		 .peers = service_peers,
 		 .peer_count = 1},
 	};
@@ -104,7 +115,11 @@ static void publish_sample(void)
 		{.id = 1, .group = SPAN_LIT("teams"), .operator_group = SPAN_LIT("operator")},
 	};
 	const struct topology topology = {
-		.settings = {.custom_header = SPAN_LIT("X-MS-Operator-Content"), .max_tries = 4, .dialog_key = {9}},
+		.settings = {.custom_header = SPAN_LIT("X-MS-Operator-Content"),
+			     .max_tries = 4,
+			     .draining = true,
+			     .draining_since_ms = 1234567890123,
+			     .dialog_key = {9}},
 		.services = services,
 		.service_count = 1,
 		.groups = groups,
@@ -243,6 +258,132 @@ static void test_everything_published_is_read_back(void **state)
 	assert_int_equal(topology_settings(&view, &settings), 0);
 	assert_true(span_equal(settings.custom_header, SPAN_LIT("X-MS-Operator-Content")));
 	assert_int_equal(settings.dialog_key[0], 9);
+	assert_true(settings.draining && settings.draining_since_ms == 1234567890123);
+	assert_int_equal(topology_peer_by_id(&view, 11, &peer), 0);
+	assert_int_equal(peer.capacity, 30);
+	assert_int_equal(peer.calls_per_second, 7);
+	assert_int_equal(topology_group_by_name(&view, SPAN_LIT("teams"), &group), 0);
+	assert_true(span_equal(group.srtp_suites, SPAN_LIT("AEAD_AES_256_GCM AES_CM_128_HMAC_SHA1_80")));
+	assert_true(span_equal(group.dtls_profiles, SPAN_LIT("SRTP_AEAD_AES_128_GCM")));
+	assert_true(span_equal(group.keepalive_names, SPAN_LIT("sbc1.example.com sbc2.example.com")));
+}
+
+static bool media_allowed(uint32_t peer, uint32_t group, const char *address)
+{
+	struct topology_view view;
+	assert_int_equal(topology_open(region, &view), 0);
+	return topology_media_allowed(&view, peer, group, prefix_of(address).address);
+}
+
+static void test_media_prefixes_hold_for_their_peer(void **state)
+{
+	static const struct {
+		uint32_t peer, group;
+		const char *address;
+		bool allowed;
+	} rows[] = {
+		{11, 0, "192.0.2.1", true},
+		{11, 0, "192.0.2.255", true},
+		{11, 0, "203.0.113.7", true},
+		{11, 0, "203.0.113.8", false},
+		{11, 0, "192.0.1.255", false},
+		{11, 0, "192.0.3.0", false},
+		{11, 0, "2001:db8:7::9", true},
+		{11, 0, "2001:db8:8::", false},
+		{11, 0, "0.0.0.0", false},
+		{5, 0, "192.0.2.64", true},
+		{5, 0, "192.0.2.63", false},
+		{5, 0, "192.0.2.128", false},
+		{7, 0, "198.18.0.1", true}, /* names none */
+		{TOPOLOGY_NONE, 0, "198.18.0.1", true},
+		{99, 0, "192.0.2.1", false},
+		{TOPOLOGY_NONE, 99, "192.0.2.1", false},
+	};
+	(void)state;
+	publish_sample();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (media_allowed(rows[i].peer, rows[i].group, rows[i].address) != rows[i].allowed)
+			fail_msg("peer %u, group %u, %s", rows[i].peer, rows[i].group, rows[i].address);
+}
+
+static void target_is(const struct topology_target *target, const char *address, uint16_t port)
+{
+	assert_memory_equal(target->address, prefix_of(address).address, 16);
+	assert_int_equal(target->port, port);
+}
+
+static void test_address_is_its_own_target(void **state)
+{
+	struct topology_view view;
+	struct peer_view peer;
+	struct topology_target target;
+	(void)state;
+	publish_sample();
+	assert_int_equal(topology_open(region, &view), 0);
+	assert_int_equal(topology_peer_by_id(&view, 5, &peer), 0);
+	assert_int_equal(peer.target_count, 1);
+	assert_int_equal(peer.dns_reason.len, 0);
+	assert_int_equal(topology_target(&view, peer.first_target, &target), 0);
+	target_is(&target, "192.0.2.130", 5060);
+	assert_int_equal(topology_peer_by_id(&view, 30, &peer), 0);
+	assert_int_equal(peer.target_count, 0);
+	assert_true(span_equal(peer.dns_reason, SPAN_LIT("not looked up")));
+	assert_int_equal(transport_port(TRANSPORT_TLS), 5061);
+}
+
+/* Two targets for the one name, their number and texts in the hands of the test. */
+static void find_sample(void *context, struct span host, uint16_t port, enum transport transport,
+			struct target_list *found)
+{
+	static struct topology_target targets[2];
+	static char name[] = "a.example", reason[] = "no answer";
+	const size_t *count = context;
+	assert_true(port == 0 && (transport == TRANSPORT_TLS || span_equal(host, SPAN_LIT("host.example"))));
+	for (size_t i = 0; i < 2; i++) {
+		targets[i] = (struct topology_target){
+			.port = (uint16_t)(5071 + i), .srv_priority = 10, .srv_weight = 60, .name = span_of(name)};
+		memcpy(targets[i].address, prefix_of("2001:db8::1").address, 16);
+	}
+	*found = (struct target_list){.targets = targets, .count = *count, .reason = span_of(*count ? "" : reason)};
+}
+
+static void test_targets_change_and_all_else_stays(void **state)
+{
+	size_t count = 2;
+	const struct target_source source = {.find = find_sample, .context = &count};
+	struct topology_view view;
+	struct peer_view peer;
+	struct topology_target target;
+	struct sender sender;
+	(void)state;
+	publish_sample();
+	assert_int_equal(topology_retarget(region, &source), 0);
+	assert_int_equal(topology_open(region, &view), 0);
+	assert_int_equal(topology_peer_by_id(&view, 30, &peer), 0);
+	assert_int_equal(peer.target_count, 2);
+	assert_int_equal(topology_target(&view, peer.first_target + 1, &target), 0);
+	target_is(&target, "2001:db8::1", 5072);
+	assert_int_equal(target.srv_priority, 10);
+	assert_int_equal(target.srv_weight, 60);
+	assert_true(span_equal(target.name, SPAN_LIT("a.example")));
+	count = 0;
+	assert_int_equal(topology_retarget(region, &source), 0);
+	assert_int_equal(topology_open(region, &view), 0);
+	assert_int_equal(topology_peer_by_id(&view, 30, &peer), 0);
+	assert_int_equal(peer.target_count, 0);
+	assert_true(span_equal(peer.dns_reason, SPAN_LIT("no answer")));
+	assert_int_equal(topology_peer_by_id(&view, 11, &peer), 0);
+	assert_int_equal(topology_target(&view, peer.first_target, &target), 0);
+	target_is(&target, "192.0.2.10", 5060);
+	assert_int_equal(identify("192.0.2.99", TRANSPORT_UDP, "", &sender), 0);
+	assert_int_equal(sender.peer, 11);
+	assert_true(media_allowed(11, 0, "192.0.2.1") && !media_allowed(11, 0, "192.0.3.0"));
+}
+
+static void test_nothing_published_has_no_targets_to_change(void **state)
+{
+	(void)state;
+	assert_int_equal(topology_retarget(region, NULL), -EAGAIN);
 }
 
 static void test_view_is_current_until_its_slot_is_written_again(void **state)
@@ -330,6 +471,10 @@ int main(void)
 		TEST(test_wrong_transport_is_told_apart_from_unknown),
 		TEST(test_local_socket_tells_operator_networks_apart),
 		TEST(test_everything_published_is_read_back),
+		TEST(test_media_prefixes_hold_for_their_peer),
+		TEST(test_address_is_its_own_target),
+		TEST(test_targets_change_and_all_else_stays),
+		TEST(test_nothing_published_has_no_targets_to_change),
 		TEST(test_view_is_current_until_its_slot_is_written_again),
 		TEST(test_several_thousand_prefixes_are_all_found),
 		TEST(test_picture_larger_than_its_slot_is_refused_and_the_old_one_stays),

@@ -22,6 +22,8 @@ static struct json_object *read_ok(const char *text)
 #define GROUP(name, kind, peers) "{\"name\":\"" name "\"," kind ",\"peers\":[" peers "]}"
 #define GROUPS(groups)           "\"peerGroups\":[" groups "]}"
 #define ONE(peer)                HEAD GROUPS(GROUP("a", OPERATOR, peer))
+#define SETTING_HEAD             HEAD "\"settings\":{"
+#define MEDIA(list)              ",\"allowedMediaSourceAddressPrefixes\":[" list "]"
 #define SETTING(text)            HEAD "\"settings\":{" text "},\"peerGroups\":[]}"
 #define SERVICE(name, group, operator_group)                                                                           \
 	"{\"name\":\"" name "\",\"peerGroup\":\"" group "\",\"operatorPeerGroup\":\"" operator_group "\"}"
@@ -67,7 +69,33 @@ static const struct {
 	{HEAD GROUPS(GROUP("a", "\"side\":\"operator\",\"signalling\":\"udp\",\"media\":\"RTP\"", "")), 400,
 	 "peerGroups[0].signalling", "UDP, TCP or TLS"},
 	{HEAD GROUPS(GROUP("a", "\"side\":\"operator\",\"signalling\":\"UDP\",\"media\":\"ZRTP\"", "")), 400,
-	 "peerGroups[0].media", "RTP or SRTP"},
+	 "peerGroups[0].media", "RTP, SRTP or SRTP-optional"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"srtpSuites\":\"AES\"", "")), 400, "peerGroups[0].srtpSuites",
+	 "must be a list"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"srtpSuites\":[\"AES 128\"]", "")), 400, "peerGroups[0].srtpSuites[0]",
+	 "no name of a suite"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"srtpSuites\":[\"\"]", "")), 400, "peerGroups[0].srtpSuites[0]",
+	 "no name of a suite"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"dtlsProfiles\":[7]", "")), 400, "peerGroups[0].dtlsProfiles[0]",
+	 "must be text"},
+	{HEAD GROUPS(
+		 GROUP("a", OPERATOR ",\"dtlsProfiles\":[\"SRTP_AEAD_AES_128_GCM\",\"SRTP_AEAD_AES_128_GCM\"]", "")),
+	 409, "peerGroups[0].dtlsProfiles", "twice"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"keepaliveNames\":[\"192.0.2.1\"]", "")), 400,
+	 "peerGroups[0].keepaliveNames[0]", "must be a host name"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"keepaliveNames\":[\"-a.example\"]", "")), 400,
+	 "peerGroups[0].keepaliveNames[0]", "host name"},
+	{HEAD GROUPS(GROUP("a", OPERATOR ",\"keepaliveNames\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]", "")),
+	 400, "peerGroups[0].keepaliveNames", "has 8 entries, more than 7"},
+	{ONE(PEER("p", "a.example", ",\"capacity\":-1")), 400, "peerGroups[0].peers[0].capacity", "from 0 to 1000000"},
+	{ONE(PEER("p", "a.example", ",\"capacity\":1000001")), 400, "peerGroups[0].peers[0].capacity",
+	 "from 0 to 1000000"},
+	{ONE(PEER("p", "a.example", ",\"callsPerSecond\":0.5")), 400, "peerGroups[0].peers[0].callsPerSecond",
+	 "whole number"},
+	{ONE(PEER("p", "_sip._udp.a.example", ",\"port\":5060")), 400, "peerGroups[0].peers[0].port", "SRV records"},
+	{SETTING("\"maxCallMs\":99"), 400, "settings.maxCallMs", "from 100"},
+	{SETTING("\"slowStartMs\":-1"), 400, "settings.slowStartMs", "from 0"},
+	{SETTING("\"drainGraceMs\":3600001"), 400, "settings.drainGraceMs", "to 3600000"},
 	{HEAD GROUPS(GROUP("a", OPERATOR ",\"localSocket\":\"192.0.2.1\"", "")), 400, "peerGroups[0].localSocket",
 	 "udp:192.0.2.1:5060"},
 	{HEAD GROUPS(GROUP("a", OPERATOR ",\"localSocket\":\"tls:192.0.2.1:5061\"", "")), 400,
@@ -172,6 +200,10 @@ static void test_document_takes_what_only_looks_wrong(void **state)
 		ONE(PEER("p", "::1", "")),
 		ONE(PEER("p", "223.255.255.255", "") "," PEER("q", "240.0.0.1", "") "," PEER("r", "fe80::1", "")),
 		ONE(PEER("p", "sip_1.example.com", "")),
+		ONE(PEER("p", "_sip._tcp.example.com", "")),
+		ONE(PEER("p", "a.example", ",\"capacity\":1000000,\"callsPerSecond\":100000")),
+		HEAD GROUPS(GROUP("a", "\"side\":\"service\",\"signalling\":\"TLS\",\"media\":\"SRTP-optional\"", "")),
+		SETTING("\"slowStartMs\":0,\"drainGraceMs\":0,\"maxCallMs\":300000"),
 		ONE(PEER("p", "192.0.2.1", "") "," PEER("q", "192.0.2.1", ",\"port\":5070")),
 		HEAD GROUPS(GROUP("a", OPERATOR ",\"localSocket\":\"udp:[2001:db8::1]:5060\"", "")),
 		HEAD GROUPS(GROUP("a", OPERATOR, PEER("p", "192.0.2.1", "")) "," GROUP("b", TEAMS,
@@ -198,7 +230,8 @@ static void test_document_writes_the_defaults_out(void **state)
 		"{\"mode\":\"lab\",\"settings\":{\"customSipHeader\":\"X-MS-Operator-Content\",\"maskNumbers\":true,"
 		"\"probeIntervalMs\":5000,\"probeTimeoutMs\":2000,\"keepaliveIntervalMs\":60000,\"silenceLimitMs\":"
 		"2000,"
-		"\"progressLimitMs\":10000,\"downAfter\":2,\"upAfter\":2,\"maxTries\":4},\"services\":[],"
+		"\"progressLimitMs\":10000,\"downAfter\":2,\"upAfter\":2,\"maxTries\":4,\"maxCallMs\":20000,"
+		"\"slowStartMs\":10000,\"drainGraceMs\":130000},\"services\":[],"
 		"\"peerGroups\":[]}");
 	json_object_put(document);
 }
@@ -292,6 +325,47 @@ static void test_loaded_is_in_force(void **state)
 	assert_true(span_equal(group, SPAN_LIT("teams")) && span_equal(operator_group, SPAN_LIT("core")));
 }
 
+static void test_limits_and_media_rules_are_in_force(void **state)
+{
+	static const char text[] = SETTING_HEAD "\"maxCallMs\":7000,\"slowStartMs\":0,\"drainGraceMs\":5000}," GROUPS(
+		GROUP("a",
+		      TEAMS ",\"srtpSuites\":[\"AEAD_AES_256_GCM\",\"AES_CM_128_HMAC_SHA1_80\"],"
+			    "\"dtlsProfiles\":[\"SRTP_AEAD_AES_128_GCM\"],"
+			    "\"keepaliveNames\":[\"sbc.example.com\",\"b.example.com\"]",
+		      PEER("p", "192.0.2.1", ",\"capacity\":3,\"callsPerSecond\":2" MEDIA("\"192.0.2.0/24\"")) "," PEER(
+			      "q", "a.example", MEDIA("\"198.51.100.0/24\""))));
+	struct provision *provision = *state;
+	struct topology_settings settings;
+	struct topology_view view;
+	struct group_view group;
+	struct peer_view peer;
+	struct prefix address;
+
+	DONE(LOAD(provision, text, "t.json"));
+	assert_int_equal(topology_open(provision->publisher.region, &view), 0);
+	assert_int_equal(topology_settings(&view, &settings), 0);
+	assert_int_equal(settings.max_call_ms, 7000);
+	assert_int_equal(settings.slow_start_ms, 0);
+	assert_int_equal(settings.drain_grace_ms, 5000);
+	assert_false(settings.draining);
+	assert_int_equal(topology_group(&view, 0, &group), 0);
+	assert_true(span_equal(group.srtp_suites, SPAN_LIT("AEAD_AES_256_GCM AES_CM_128_HMAC_SHA1_80")));
+	assert_true(span_equal(group.dtls_profiles, SPAN_LIT("SRTP_AEAD_AES_128_GCM")));
+	assert_true(span_equal(group.keepalive_names, SPAN_LIT("sbc.example.com b.example.com")));
+	assert_int_equal(topology_peer(&view, 0, &peer), 0);
+	assert_int_equal(peer.capacity, 3);
+	assert_int_equal(peer.calls_per_second, 2);
+	assert_int_equal(peer.target_count, 1);
+	assert_int_equal(prefix_parse(SPAN_LIT("198.51.100.7"), &address), 0);
+	assert_false(topology_media_allowed(&view, 1, 0, address.address));
+	assert_true(topology_media_allowed(&view, 2, 0, address.address));
+	struct json_object *answer = ASK(provision, "topology_get"), *again;
+	again = LOAD(provision, json_object_to_json_string(provision_get(answer, "result")), "t.json");
+	assert_int_equal(json_object_get_int(provision_get(provision_get(again, "result"), "changeCount")), 0);
+	json_object_put(again);
+	json_object_put(answer);
+}
+
 /* A dialog token names peers by id. */
 static void test_peers_keep_their_ids(void **state)
 {
@@ -342,6 +416,7 @@ int main(void)
 					   cmocka_unit_test(test_difference_names_what_changes),
 					   REGION_TEST(test_what_is_got_can_be_loaded),
 					   REGION_TEST(test_loaded_is_in_force),
+					   REGION_TEST(test_limits_and_media_rules_are_in_force),
 					   REGION_TEST(test_peers_keep_their_ids),
 					   REGION_TEST(test_region_picks_the_priority)};
 
