@@ -180,5 +180,13 @@ int dialog_route_answers(struct sip_msg *msg)
 	    dialog_route_of_response(msg, &dialog) || ends_find(&dialog, &ends) || sender_group(msg, name))
 		return -1;
 	str group = str_of(name);
-	return is_of_group(&group, &ends.ingress) || is_of_group(&group, &ends.egress) ? 1 : -1;
+	if (!is_of_group(&group, &ends.ingress) && !is_of_group(&group, &ends.egress))
+		return -1;
+	/* in the place of the transaction's: an INVITE that started the dialog went from ingress to egress */
+	call_state_set_int(CALL_IN, (int)dialog.ingress);
+	call_state_set_int(CALL_OUT, (int)dialog.egress);
+	return call_state_set_str(CALL_GROUP, str_of(ends.ingress.group)) ||
+			       call_state_set_str(CALL_OUT_GROUP, str_of(ends.egress.group))
+		       ? -1
+		       : 1;
 }

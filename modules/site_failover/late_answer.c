@@ -16,12 +16,14 @@
 #include <core/parser/contact/parse_contact.h>
 #include <core/parser/parse_cseq.h>
 #include <core/parser/parse_from.h>
+#include <core/parser/parse_nameaddr.h>
 #include <core/parser/parse_rr.h>
 #include <core/parser/parse_to.h>
 #include <core/parser/parse_uri.h>
 #include <core/parser/parse_via.h>
 #include <core/resolve.h>
 
+#include "call_state.h"
 #include "dialog_token.h"
 #include "glue.h"
 #include "late_branch.h"
@@ -29,6 +31,7 @@
 #include "place.h"
 #include "script.h"
 #include "service.h"
+#include "site_failover_api.h"
 #include "state.h"
 
 enum { HEADERS_MAX = 4096, URI_MAX = 1024, MESSAGE_MAX = 4096 };
@@ -56,12 +59,22 @@ static bool is_late(const struct cell *cell, int branch)
 	return cell->uac[branch].last_received >= 300;
 }
 
+static bool has_to_tag(const struct cell *cell, bool wanted)
+{
+	struct sip_msg *request = cell->uas.request;
+	return !is_local(cell) && request && request->to && request->to->parsed &&
+	       (get_to(request)->tag_value.len > 0) == wanted;
+}
+
 /* An answer within a dialog is its caller's, however late: BYE would end a call that two people are in. */
 static bool starts_call(const struct cell *cell)
 {
-	struct sip_msg *request = cell->uas.request;
-	return is_invite(cell) && !is_local(cell) && request && request->to && request->to->parsed &&
-	       get_to(request)->tag_value.len == 0;
+	return is_invite(cell) && has_to_tag(cell, false);
+}
+
+static bool is_in_dialog(const struct cell *cell)
+{
+	return has_to_tag(cell, true);
 }
 
 enum verdict { NOT_OURS, GIVEN_UP, LATE };
@@ -193,16 +206,21 @@ static void write_routes(struct writer *writer, const struct route_set *set)
 		write_line(writer, "Route: %.*s\r\n", STR_FMT(&set->routes[i]));
 }
 
-/* The operator's custom header goes on all that goes to the operator, so on these too. */
-static void write_custom_header(struct writer *writer, struct sip_msg *msg)
+/* The attribute set whose header goes to the callee: none if he is the service. */
+static uint32_t attributes_of_callee(struct sip_msg *msg)
 {
 	struct dialog dialog;
+	return dialog_route_of_response(msg, &dialog) || dialog.direction != TO_OPERATOR ? 0 : dialog.attribute_set;
+}
+
+/* The operator's custom header goes on all that goes to the operator, so on these too. */
+static void write_custom_header(struct writer *writer, uint32_t attributes)
+{
 	struct attribute_set set;
 	struct topology_view view;
 	struct topology_settings settings;
 	char name[FIELD_HEADER_NAME_MAX + 1];
-	if (dialog_route_of_response(msg, &dialog) || dialog.direction != TO_OPERATOR ||
-	    number_table_set(site_state.provisioning.region, dialog.attribute_set, &set) || !set.header[0])
+	if (number_table_set(site_state.provisioning.region, attributes, &set) || !set.header[0])
 		return;
 	const struct service *service = service_by_id(set.service);
 	do {
@@ -232,37 +250,44 @@ static const char *reason_text(int cause)
 	return "Call ended before this answer";
 }
 
+/* What a request of ours needs: the dialog as the one who gets it sees it, and how to reach him. */
 struct ending {
-	struct sip_msg *msg;
+	struct sip_msg *msg; /* of the dialog: for Call-ID */
+	struct to_body *local, *remote;
 	struct route_set set;
 	str contact, hop;
-	char hop_text[PLACE_URI_MAX];
+	char contact_text[URI_MAX], hop_text[PLACE_URI_MAX];
+	struct socket_info *socket;
 	unsigned cseq;
+	uint32_t attributes; /* whose header it carries */
 };
 
-static int ending_read(struct sip_msg *msg, struct ending *ending)
+static int ending_read(struct sip_msg *msg, uint32_t attributes, struct ending *ending)
 {
-	*ending = (struct ending){.msg = msg};
+	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address, .attributes = attributes};
 	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || read_route_set(msg, &ending->set) ||
 	    contact_of(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
 		return -EINVAL;
+	ending->local = get_from(msg);
+	ending->remote = get_to(msg);
 	next_hop(msg, ending->set.count ? &ending->set.next : &ending->contact, ending->hop_text, &ending->hop);
 	return 0;
 }
 
 static int send_request(struct ending *ending, const str *method, unsigned cseq, struct writer *headers)
 {
-	struct to_body *from = get_from(ending->msg), *to = get_to(ending->msg);
 	uac_req_t request;
 	dlg_t dialog = {
-		.id = {.call_id = ending->msg->callid->body, .loc_tag = from->tag_value, .rem_tag = to->tag_value},
+		.id = {.call_id = ending->msg->callid->body,
+		       .loc_tag = ending->local->tag_value,
+		       .rem_tag = ending->remote->tag_value},
 		.loc_seq = {.value = cseq, .is_set = 1},
-		.loc_uri = from->uri,
-		.rem_uri = to->uri,
+		.loc_uri = ending->local->uri,
+		.rem_uri = ending->remote->uri,
 		.rem_target = ending->contact,
 		.dst_uri = ending->hop,
 		.state = DLG_CONFIRMED,
-		.send_sock = ending->msg->rcv.bind_address,
+		.send_sock = ending->socket,
 	};
 	str text = {.s = headers->text, .len = (int)headers->length};
 	if (headers->full)
@@ -275,7 +300,7 @@ static int send_ack(struct ending *ending)
 {
 	struct writer headers = {};
 	write_routes(&headers, &ending->set);
-	write_custom_header(&headers, ending->msg);
+	write_custom_header(&headers, ending->attributes);
 	return send_request(ending, &ack, ending->cseq, &headers);
 }
 
@@ -283,7 +308,7 @@ static int send_bye(struct ending *ending, int cause, const char *text)
 {
 	struct writer headers = {};
 	write_routes(&headers, &ending->set);
-	write_custom_header(&headers, ending->msg);
+	write_custom_header(&headers, ending->attributes);
 	write_line(&headers, "Reason: SIP;cause=%d;text=\"%s\"\r\n", cause, text);
 	return send_request(ending, &bye, ending->cseq + 1, &headers);
 }
@@ -303,13 +328,14 @@ static void not_ended(struct sip_msg *msg, bool fresh)
 	LM_ERR("late answer of call %.*s: sending failed\n", STR_FMT(&msg->callid->body));
 }
 
-static void end_answer(struct sip_msg *msg, int cause, const char *text)
+/* True if this answer was not ended before. */
+static bool end_answer(struct sip_msg *msg, int cause, const char *text, uint32_t attributes)
 {
 	struct ending ending;
-	if (ending_read(msg, &ending)) {
+	if (ending_read(msg, attributes, &ending)) {
 		LM_ERR("late answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
 		       STR_FMT(&msg->callid->body));
-		return;
+		return false;
 	}
 	bool fresh = late_branch_end(msg->via1->branch->value, get_to(msg)->tag_value, cause);
 	int result = send_ack(&ending);
@@ -321,6 +347,7 @@ static void end_answer(struct sip_msg *msg, int cause, const char *text)
 		not_ended(msg, fresh);
 	else if (fresh)
 		ended(msg, cause, text);
+	return fresh;
 }
 
 /* ------- what else comes for a branch that tm has forgotten ------- */
@@ -383,7 +410,7 @@ int late_answer_end(struct sip_msg *msg)
 		return -1;
 	switch (judge(msg, &cause, uri, sizeof(uri))) {
 	case LATE:
-		end_answer(msg, cause, reason_text(cause));
+		end_answer(msg, cause, reason_text(cause), attributes_of_callee(msg));
 		return 1;
 	case GIVEN_UP:
 		end_given_up(msg, uri);
@@ -394,33 +421,123 @@ int late_answer_end(struct sip_msg *msg)
 	return -1;
 }
 
-static bool refuse_caller(struct sip_msg *msg, int code, char *reason)
+/* ------- answers that are refused ------- */
+
+/* A BYE of ours in the place of someone whose numbers we do not know: higher than he ever comes. */
+enum { LAST_CSEQ = 1 << 30 };
+
+struct requester {
+	bool in_dialog;
+	struct ending ending;
+	uint32_t attributes_of_answerer;
+};
+
+/* tm's lock, taken as tm does, so that tm may take it again: nobody else builds an answer of this transaction meanwhile
+ */
+static void answers_lock(struct cell *cell)
+{
+	lock_get(&cell->reply_mutex);
+	atomic_set(&cell->reply_locker_pid, my_pid());
+}
+
+static void answers_unlock(struct cell *cell)
+{
+	atomic_set(&cell->reply_locker_pid, 0);
+	lock_release(&cell->reply_mutex);
+}
+
+/* The one who sent a request of a dialog, out of that request; what is kept points into the answer or is copied. */
+static int requester_read(struct cell *cell, struct sip_msg *answer, struct requester *requester)
+{
+	struct sip_msg *request = cell->uas.request;
+	struct ending *ending = &requester->ending;
+	name_addr_t contact;
+	struct call_state_scope scope = call_state_enter(cell);
+	uint32_t attributes = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0);
+	bool of_operator = call_state_int(CALL_SIDE, 0) == SIDE_OPERATOR;
+	call_state_leave(scope);
+	*requester = (struct requester){.in_dialog = true, .attributes_of_answerer = of_operator ? 0 : attributes};
+	*ending = (struct ending){.msg = answer,
+				  .local = get_to(answer),
+				  .remote = get_from(answer),
+				  .socket = request->rcv.bind_address,
+				  .attributes = of_operator ? attributes : 0,
+				  .cseq = LAST_CSEQ};
+	if (!request->contact || parse_nameaddr(&request->contact->body, &contact) < 0)
+		return -EINVAL;
+	place_copy_text(ending->contact_text, sizeof(ending->contact_text), span_of_str(&contact.uri));
+	ending->contact = str_of(ending->contact_text);
+	next_hop(request, &ending->contact, ending->hop_text, &ending->hop);
+	return 0;
+}
+
+static int answer_request(struct cell *cell, int code, char *reason, str *headers)
+{
+	struct sip_msg *request = cell->uas.request;
+	struct lump_rpl *lump = headers->len ? add_lump_rpl(request, headers->s, headers->len, LUMP_RPL_HDR) : NULL;
+	int result = site_state.tm.t_reply_trans(cell, request, (unsigned)code, reason);
+	if (lump) {
+		/* the request is in shared memory, the lump is this process's */
+		unlink_lump_rpl(request, lump);
+		free_lump_rpl(lump);
+	}
+	return result > 0 ? 0 : -EIO;
+}
+
+/* 0 if whoever waits for this answer has @p code now, or had an answer before. */
+static int refuse_requester(struct cell *cell, int branch, struct sip_msg *msg, int code, char *reason, str *headers,
+			    struct requester *requester)
+{
+	bool in_dialog = is_in_dialog(cell);
+	if (branch < 0 || !(in_dialog || (choice_watches(cell) && starts_call(cell))) ||
+	    (cell->uas.status >= 200 && (!in_dialog || cell->uas.status < 300)))
+		return -ENOENT;
+	if (in_dialog && is_invite(cell) && requester_read(cell, msg, requester))
+		LM_ERR("request of call %.*s has no usable Contact: its sender gets no BYE\n",
+		       STR_FMT(&msg->callid->body));
+	if (cell->uas.status >= 300)
+		return 0;
+	/* this branch has its final answer: nothing to cancel there */
+	cell->uac[branch].last_received = 200;
+	answers_lock(cell);
+	int result = answer_request(cell, code, reason, headers);
+	answers_unlock(cell);
+	return result;
+}
+
+static int refuse_in_transaction(struct sip_msg *msg, int code, char *reason, str *headers, struct requester *requester)
 {
 	int branch = -1;
 	if (site_state.tm.t_check(msg, &branch) != 1)
-		return false;
-	struct cell *cell = site_state.tm.t_gett();
-	bool open = branch >= 0 && choice_watches(cell) && starts_call(cell) && cell->uas.status < 200;
-	if (open) {
-		/* this branch has its final answer: nothing to cancel there */
-		cell->uac[branch].last_received = 200;
-		open = site_state.tm.t_reply_trans(cell, cell->uas.request, (unsigned)code, reason) > 0;
-	}
+		return -ENOENT;
+	int result = refuse_requester(site_state.tm.t_gett(), branch, msg, code, reason, headers, requester);
 	site_state.tm.t_unref(msg);
-	return open;
+	return result;
 }
 
-int late_answer_refuse(struct sip_msg *msg, int code, str *reason)
+int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers)
 {
 	char text[64];
-	if (!is_readable(msg) || !STR_EQ(get_cseq(msg)->method, invite) || msg->REPLY_STATUS < 200 ||
-	    msg->REPLY_STATUS >= 300 || code < 300 || code > 699)
+	struct requester requester = {};
+	if (!is_readable(msg) || msg->REPLY_STATUS < 200 || msg->REPLY_STATUS >= 300 || code < 300 || code > 699 ||
+	    parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
 		return -1;
 	place_copy_text(text, sizeof(text), span_of_str(reason));
-	if (!refuse_caller(msg, code, text))
+	if (refuse_in_transaction(msg, code, text, headers, &requester))
 		return -1;
-	end_answer(msg, code, text);
+	if (!STR_EQ(get_cseq(msg)->method, invite))
+		return 1;
+	uint32_t attributes = requester.in_dialog ? requester.attributes_of_answerer : attributes_of_callee(msg);
+	bool fresh = end_answer(msg, code, text, attributes);
+	if (fresh && requester.ending.contact.len && send_bye(&requester.ending, code, text))
+		LM_ERR("call %.*s: sending BYE failed\n", STR_FMT(&msg->callid->body));
 	return 1;
+}
+
+int bind_site_failover(struct site_failover_api *api)
+{
+	api->refuse_answer = late_answer_refuse;
+	return 0;
 }
 
 /* ------- the end of a transaction ------- */

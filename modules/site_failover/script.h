@@ -48,8 +48,14 @@ int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog);
 
 /** Core reply_route: 1 if the response was for us to end and is ended; drop it. Else -1. */
 int late_answer_end(struct sip_msg *msg);
-/** Core reply_route: refuses the 2xx of a live call: the caller gets @p code, the callee ACK and BYE. 1, -1. */
-int late_answer_refuse(struct sip_msg *msg, int code, str *reason);
+/**
+ * Core reply_route: refuses a 2xx: who waits for it gets @p code with these header lines. If it answers an INVITE, the
+ * one who sent it gets ACK and BYE; if that was within a dialog, the other one BYE too. 1, -1.
+ */
+int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers);
+/** For other modules: site_failover_api.h. */
+struct site_failover_api;
+int bind_site_failover(struct site_failover_api *api);
 /** tm: the transaction goes; what it gave up is remembered. */
 void late_answer_forget(struct cell *cell);
 

@@ -119,13 +119,19 @@ static int w_late_answer(struct sip_msg *msg, char *a, char *b)
 	return late_answer_end(msg);
 }
 
+static int ki_refuse_answer(struct sip_msg *msg, int code, str *reason)
+{
+	str none = {};
+	return late_answer_refuse(msg, code, reason, &none);
+}
+
 static int w_refuse_answer(struct sip_msg *msg, char *code, char *reason)
 {
 	int status;
 	str text;
 	if (get_int_fparam(&status, msg, (fparam_t *)code) || get_str_fparam(&text, msg, (fparam_t *)reason))
 		return -1;
-	return late_answer_refuse(msg, status, &text);
+	return ki_refuse_answer(msg, status, &text);
 }
 
 static int fix_refuse(void **param, int number)
@@ -153,6 +159,7 @@ static cmd_export_t functions[] = {
 	 .param_no = 2,
 	 .fixup = fix_refuse,
 	 .flags = CORE_ONREPLY_ROUTE},
+	{.name = "bind_site_failover", .function = (cmd_function)bind_site_failover, .param_no = NO_SCRIPT},
 	{},
 };
 
@@ -211,7 +218,7 @@ static sr_kemi_t kemi_functions[] = {
 	{.mname = str_init("site_failover"),
 	 .fname = str_init("site_refuse_answer"),
 	 .rtype = SR_KEMIP_INT,
-	 .func = late_answer_refuse,
+	 .func = ki_refuse_answer,
 	 .ptypes = {SR_KEMIP_INT, SR_KEMIP_STR}},
 	{},
 };

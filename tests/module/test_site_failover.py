@@ -118,7 +118,7 @@ failure_route[OTHER] {
 reply_route {
 	if (site_late_answer()) drop;
 	if (!t_check_trans() && !site_answer_dialog()) drop;
-	if (is_method("INVITE") && $rs == 200 && $hdr(X-Refuse) != $null) {
+	if ($rs == 200 && $hdr(X-Refuse) != $null) {
 		site_refuse_answer("488", "Not Like This");
 		drop;
 	}
@@ -968,6 +968,57 @@ class TestRefuse(Gateway):
         self.assertEqual(self.finals_of(call), [488])
         self.assertEqual(self.west.requests("CANCEL", call.call_id), [])
         self.assertEqual(self.east.requests("INVITE", call.call_id), [])
+
+    def established(self):
+        self.kamailio.call("provisioning.account_set", "acme")
+        self.kamailio.call("provisioning.number_set", "s:+15551230001", "acme", "teamsOperatorConnect", "gold")
+        call = self.call(headers=[("X-Attributes", "1")])
+        served = self.west.served(call_id=call.call_id)
+        served.reply(200)
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        return call, served
+
+    def answered(self, sender, receiver, request):
+        """The request as it came, after an answer that is refused: twice, as over UDP."""
+        arrived = receiver.wait(lambda m: m.is_request and m.method == request.method and m.cseq == request.cseq
+                                and m.call_id == request.call_id, what="request")
+        for _ in range(2):
+            receiver.reply(arrived, 200, headers=[("Contact", receiver.contact), ("X-Refuse", "1")])
+            if request.method == "INVITE":
+                self.assertEqual(receiver.request("ACK", call_id=request.call_id).cseq, request.cseq)
+        answer = sender.response((200, 699), request.method, call_id=request.call_id)
+        self.assertEqual(answer.status, 488)
+        return answer
+
+    def ended_with_488(self, endpoint, call_id):
+        bye = endpoint.request("BYE", call_id=call_id)
+        endpoint.reply(bye, 200)
+        self.assertIn("SIP;cause=488", bye.get("Reason"))
+        return bye
+
+    def test_refused_answer_to_a_new_offer_ends_the_call_on_both_sides(self):
+        for number in ("caller", "callee"):
+            with self.subTest(number):
+                call, served = self.established()
+                if number == "caller":
+                    sender, receiver, request = self.teams, self.west, call.dialog_request("INVITE", body="v=0\r\n")
+                else:
+                    sender, receiver = self.west, self.teams
+                    request = served.dialog_request("INVITE", self.proxy, body="v=0\r\n")
+                self.answered(sender, receiver, request)
+                for endpoint in (sender, receiver):
+                    bye = self.ended_with_488(endpoint, call.call_id)
+                    self.assertEqual(bye.all("X-Operator-Content"), ["gold"] if endpoint is self.west else [])
+                    self.assertEqual(len(endpoint.requests("BYE", call.call_id)), 1)
+
+    def test_refused_answer_to_update_ends_nothing(self):
+        call, served = self.established()
+        self.answered(self.teams, self.west, call.dialog_request("UPDATE"))
+        call.dialog_request("BYE")
+        self.assertIsNone(served.ended().get("Reason"))
+        self.assertEqual(self.teams.requests("BYE", call.call_id), [])
 
 
 class TestProbes(Gateway):
