@@ -51,15 +51,15 @@ class Gateway:
     """
 
     def __init__(self, folder, peers=PEERS, settings=None, numbers=NUMBERS, elsewhere=(), default_service=None,
-                 children=2, ports=None, signalling=None, cfg=None, env=None):
+                 children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1"):
         self.folder = folder
         self.peers = peers
         self.settings = {**SETTINGS, **(settings or {})}
         self.numbers = numbers
         self.default_service = default_service
         self.signalling = signalling or {}
-        self.host = "127.0.0.1"
-        self.port = free_port()
+        self.host = host
+        self.port = free_port(host)
         self.proxy = (self.host, self.port)
         self.key, self.certificate = self_signed(folder)
         self.peer = {name: self._endpoint(name, row) for name, row in peers.items() if name not in elsewhere}
@@ -77,7 +77,7 @@ class Gateway:
         folder = self.folder
         tls = folder.write("tls.cfg", f"[server:default]\nmethod = TLSv1.2+\nprivate_key = {self.key}\n"
                            f"certificate = {self.certificate}\n[client:default]\nmethod = TLSv1.2+\n")
-        self.tls_port = free_port()
+        self.tls_port = free_port(self.host)
         defines = {
             "TRUNKGATE_TLS": f"tls:{self.host}:{self.tls_port}",
             "TRUNKGATE_PLAIN_UDP": f"udp:{self.host}:{self.port}",
