@@ -203,7 +203,7 @@ const struct document_field document_settings[] = {
 	 .initial_text = "X-MS-Operator-Content",
 	 .fault = header_name_fault},
 	{.name = "maskNumbers", .kind = DOCUMENT_BOOL, .initial = true},
-	MILLISECONDS("probeIntervalMs", 100, 60 * MINUTE_MS, 5000),
+	MILLISECONDS("probeIntervalMs", 0, 60 * MINUTE_MS, 5000),
 	MILLISECONDS("probeTimeoutMs", 50, MINUTE_MS, 2000),
 	MILLISECONDS("keepaliveIntervalMs", 100, 60 * MINUTE_MS, 60000),
 	MILLISECONDS("silenceLimitMs", 100, MINUTE_MS, 2000),

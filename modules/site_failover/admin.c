@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** RPC: site_failover.list and .set. */
+/** RPC: site_failover.list, .set and .drain. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -13,7 +13,7 @@
 #include "state.h"
 #include "observed.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 100 };
+enum { LIMIT_DEFAULT = 25, LIMIT_MAX = 100, TIME_MAX = 32, REASON_MAX = 128, TARGETS_MAX = 64 };
 
 struct request {
 	const char *group; /* "" = all */
@@ -112,36 +112,121 @@ static int read_page(const struct request *request, struct page *page)
 	return result;
 }
 
-static void write_time(char text[32], uint64_t since_ms)
+static void write_time(char text[TIME_MAX], time_t when)
 {
-	time_t since = time(NULL) - (time_t)((site_clock_ms() - since_ms) / 1000);
 	struct tm parts;
-	gmtime_r(&since, &parts);
-	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	gmtime_r(&when, &parts);
+	strftime(text, TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+/* ------- one row ------- */
+
+/* A peer that is shown: copied out of the picture. */
+struct shown {
+	struct place place;
+	char dns_reason[REASON_MAX];
+	struct topology_target targets[TARGETS_MAX];
+	uint32_t target_count;
+	bool probed;
+};
+
+static int copy_peer(const struct topology_view *view, uint32_t peer, struct shown *shown)
+{
+	struct peer_view row;
+	struct topology_settings settings;
+	int result = topology_peer_by_id(view, peer, &row);
+	if (result == 0)
+		result = topology_settings(view, &settings);
+	if (result == 0)
+		result = place_of_peer(view, &row, &shown->place);
+	if (result)
+		return result;
+	place_copy_text(shown->dns_reason, sizeof(shown->dns_reason), row.dns_reason);
+	shown->probed = settings.probe_interval_ms && row.admin != ADMIN_DISABLED;
+	shown->target_count = 0;
+	for (uint32_t i = 0; i < row.target_count && shown->target_count < TARGETS_MAX; i++)
+		if (topology_target(view, row.first_target + i, &shown->targets[shown->target_count]) == 0)
+			shown->target_count++;
+	return 0;
+}
+
+static int find_peer(uint32_t peer, struct shown *shown)
+{
+	struct topology_view view;
+	int result;
+	do {
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result)
+			return result;
+		result = copy_peer(&view, peer, shown);
+	} while (!topology_current(&view));
+	return result;
+}
+
+/* What is shown of a target that nobody has looked at yet. */
+static const struct observed unknown = {};
+
+static int next_probe(const struct shown *shown, const struct observed *observed, uint64_t now_ms)
+{
+	uint64_t next_ms = observed->health.next_probe_ms;
+	if (!shown->probed || observed == &unknown)
+		return -1;
+	return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
+}
+
+static int add_row(rpc_t *rpc, void *context, const struct shown *shown, const struct observed *observed)
+{
+	const struct place *place = &shown->place;
+	char uri[PLACE_URI_MAX] = "", since[TIME_MAX] = "";
+	uint64_t now_ms = site_clock_ms();
+	void *row;
+	if (place->has_address)
+		place_uri(place, uri);
+	if (observed != &unknown)
+		write_time(since, time(NULL) - (time_t)((now_ms - observed->health.since_ms) / 1000));
+	if (rpc->add(context, "{", &row) < 0)
+		return -ENOSPC;
+	if (rpc->struct_add(row, "dssss", "id", (int)place->peer, "name", place->name, "group", place->group, "site",
+			    place->site, "address", uri[0] ? uri : place->host) < 0 ||
+	    rpc->struct_add(row, "dssss", "target", (int)place->target, "administrative",
+			    admin_state_name(place->admin), "observed",
+			    observed == &unknown ? "unknown" : health_state_name(observed->health.state), "since",
+			    since, "reason", observed->reason) < 0 ||
+	    rpc->struct_add(row, "dddds", "failures", (int)observed->failures, "latency",
+			    observed->answered ? (int)observed->latency_ms : -1, "capacity", (int)place->capacity,
+			    "next_probe", next_probe(shown, observed, now_ms), "dns", shown->dns_reason) < 0)
+		return -ENOSPC;
+	return 0;
 }
 
 static int add_peer(rpc_t *rpc, void *context, uint32_t peer)
 {
-	struct place place;
-	struct observed target = {};
-	char uri[PLACE_URI_MAX] = "", since[32] = "";
-	void *row;
-	if (place_find(peer, &place))
+	static struct shown shown;
+	if (find_peer(peer, &shown))
 		return 0;
-	bool known = observed_get(peer, &target) == 0;
-	if (place.has_address)
-		place_uri(&place, uri);
-	if (known)
-		write_time(since, target.health.since_ms);
-	if (rpc->add(context, "{", &row) < 0)
-		return -ENOSPC;
-	return rpc->struct_add(row, "dssssssssd", "id", (int)peer, "name", place.name, "group", place.group, "site",
-			       place.site, "address", uri[0] ? uri : place.host, "administrative",
-			       admin_state_name(place.admin), "observed",
-			       known ? health_state_name(target.health.state) : "unknown", "since", since, "reason",
-			       target.reason, "failures", (int)target.failures) < 0
-		       ? -ENOSPC
-		       : 0;
+	shown.place.has_address = false;
+	if (shown.target_count == 0)
+		return add_row(rpc, context, &shown, &unknown);
+	for (uint32_t i = 0; i < shown.target_count; i++) {
+		place_set_target(&shown.place, &shown.targets[i]);
+		const struct observed *observed = observed_at(shown.place.target);
+		bool known = observed && (observed->started || observed->calls);
+		if (add_row(rpc, context, &shown, known ? observed : &unknown))
+			return -ENOSPC;
+	}
+	return 0;
+}
+
+static void add_node(rpc_t *rpc, void *context)
+{
+	struct topology_settings settings;
+	char since[TIME_MAX] = "";
+	void *row;
+	if (site_settings(&settings) || rpc->add(context, "{", &row) < 0)
+		return;
+	if (settings.draining)
+		write_time(since, (time_t)(settings.draining_since_ms / 1000));
+	rpc->struct_add(row, "ss", "node", settings.draining ? "drain" : "auto", "since", since);
 }
 
 static void add_next(rpc_t *rpc, void *context, uint32_t last)
@@ -152,10 +237,12 @@ static void add_next(rpc_t *rpc, void *context, uint32_t last)
 		rpc->struct_add(row, "s", "next", place.name);
 }
 
-static void answer_page(rpc_t *rpc, void *context, const struct page *page, unsigned limit)
+static void answer_page(rpc_t *rpc, void *context, const struct page *page, const struct request *request)
 {
 	size_t i = 0;
-	while (i < page->count && i < limit && add_peer(rpc, context, page->peers[i]) == 0)
+	if (request->after == 0)
+		add_node(rpc, context);
+	while (i < page->count && i < request->limit && add_peer(rpc, context, page->peers[i]) == 0)
 		i++;
 	if (i > 0 && i < page->count)
 		add_next(rpc, context, page->peers[i - 1]);
@@ -173,7 +260,7 @@ static void rpc_list(rpc_t *rpc, void *context)
 	else if (result)
 		rpc->fault(context, 503, "%s", result == -EAGAIN ? "nothing is published yet" : "out of memory");
 	else
-		answer_page(rpc, context, &page, request.limit);
+		answer_page(rpc, context, &page, &request);
 	drop_page(&page);
 }
 
@@ -188,11 +275,21 @@ static void rpc_set(rpc_t *rpc, void *context)
 	site_state.provisioning.rpc(rpc, context, "peer_set", arguments, 2);
 }
 
-static const char *list_doc[] = {"Peers with configured and observed state: [<group>] [<limit>] [<after>]", NULL};
+static void rpc_drain(rpc_t *rpc, void *context)
+{
+	const char *arguments[1];
+	if (scan_text(rpc, context, "state", &arguments[0]) < 0 || site_state.provisioning.scan_end(rpc, context) < 0)
+		return;
+	site_state.provisioning.rpc(rpc, context, "node_drain", arguments, 1);
+}
+
+static const char *list_doc[] = {"Targets with configured and observed state: [<group>] [<limit>] [<after>]", NULL};
+static const char *drain_doc[] = {"Drains this node, or takes it back into service: on|off", NULL};
 static const char *set_doc[] = {"Administrative state of a peer: <peer> auto|drain|disabled", NULL};
 
 rpc_export_t admin_rpc[] = {
 	{.name = "site_failover.list", .function = rpc_list, .doc_str = list_doc, .flags = 0},
+	{.name = "site_failover.drain", .function = rpc_drain, .doc_str = drain_doc},
 	{.name = "site_failover.set", .function = rpc_set, .doc_str = set_doc},
 	{},
 };

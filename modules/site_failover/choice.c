@@ -21,7 +21,7 @@
 #include "observed.h"
 
 enum {
-	CANDIDATES_MAX = 64, /* of a group; the list is cut to max_tries afterwards */
+	CANDIDATES_MAX = 256, /* targets of a group; the list is cut to max_tries afterwards */
 	LIST_MAX = 256,
 	DELIVERY_FAILED = 908, /* tm's mark on a branch that could not be sent */
 	FINAL_LIMIT = 30000,   /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
@@ -59,28 +59,42 @@ static uint32_t random_bits(void *context)
 	return fastrand();
 }
 
-static enum health_rank rank_of(uint32_t peer)
+/* One candidate a target; a peer whose name has none yet is one without a target. */
+static size_t collect_peer(const struct topology_view *view, const struct peer_view *peer,
+			   const struct topology_settings *settings, struct candidate *candidates, size_t room)
 {
-	struct observed target;
-	return observed_get(peer, &target) || target.health.state != HEALTH_DOWN ? HEALTH_RANK_USABLE
-										 : HEALTH_RANK_DEAD;
+	struct topology_target target = {};
+	struct candidate candidate = {
+		.peer = peer->id,
+		.priority = peer->priority,
+		.weight = peer->weight,
+		.rank = HEALTH_RANK_DEAD,
+	};
+	size_t count = 0;
+	for (uint32_t i = 0; i < peer->target_count && count < room; i++) {
+		struct observed *observed;
+		if (topology_target(view, peer->first_target + i, &target) ||
+		    !(observed = observed_of(peer->id, &target)))
+			continue;
+		candidate.target = observed->slot.number;
+		candidate.rank = observed_admit(observed, settings);
+		candidate.srv_priority = target.srv_priority;
+		candidate.srv_weight = target.srv_weight;
+		candidates[count++] = candidate;
+	}
+	if (count == 0 && room > 0)
+		candidates[count++] = candidate;
+	return count;
 }
 
 static size_t collect(const struct topology_view *view, const struct group_view *group, enum admin_state worst,
-		      struct candidate *candidates)
+		      const struct topology_settings *settings, struct candidate *candidates)
 {
 	struct peer_view peer;
 	size_t count = 0;
-	for (uint32_t i = 0; i < group->peer_count && count < CANDIDATES_MAX; i++) {
-		if (topology_peer(view, group->first_peer + i, &peer) || peer.admin > worst)
-			continue;
-		candidates[count++] = (struct candidate){
-			.peer = peer.id,
-			.priority = peer.priority,
-			.weight = peer.weight,
-			.rank = rank_of(peer.id),
-		};
-	}
+	for (uint32_t i = 0; i < group->peer_count; i++)
+		if (topology_peer(view, group->first_peer + i, &peer) == 0 && peer.admin <= worst)
+			count += collect_peer(view, &peer, settings, candidates + count, CANDIDATES_MAX - count);
 	return count;
 }
 
@@ -99,7 +113,7 @@ static int candidates_of(str *name, enum admin_state worst, struct candidate *ca
 		if (result == 0)
 			result = topology_settings(&view, settings);
 		if (result == 0)
-			result = (int)collect(&view, &group, worst, candidates);
+			result = (int)collect(&view, &group, worst, settings, candidates);
 	} while (!topology_current(&view));
 	return result;
 }
@@ -117,18 +131,29 @@ uint32_t choice_first(str *group)
 	return candidates[0].peer;
 }
 
-static int keep_list(const struct candidate *candidates, size_t count)
+/* Keeps the numbers of the first @p most targets. Returns how many there are, or -ENOMEM. */
+static int keep_list(const struct candidate *candidates, size_t count, unsigned most)
 {
 	char list[LIST_MAX];
 	size_t length = 0;
+	unsigned kept = 0;
 	list[0] = '\0';
-	for (size_t i = 0; i < count && length + 12 < sizeof(list); i++)
-		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%u", i ? "," : "",
-					   candidates[i].peer);
-	return call_state_set_str(CALL_CANDIDATES, str_of(list));
+	for (size_t i = 0; i < count && kept < most && length + 12 < sizeof(list); i++) {
+		if (candidates[i].target == 0)
+			continue;
+		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%u", kept++ ? "," : "",
+					   candidates[i].target);
+	}
+	return call_state_set_str(CALL_CANDIDATES, str_of(list)) ? -ENOMEM : (int)kept;
 }
 
 static void watch_answers(struct sip_msg *msg);
+
+/* A time that fits an XAVP's int; differences of less than 24 days are right. */
+static int clock_word(uint32_t later_ms)
+{
+	return (int)(uint32_t)(site_clock_ms() + later_ms);
+}
 
 int choice_select(struct sip_msg *msg, str *group)
 {
@@ -142,50 +167,64 @@ int choice_select(struct sip_msg *msg, str *group)
 		return -2;
 	}
 	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
-	if (settings.max_tries && count > settings.max_tries)
-		count = settings.max_tries;
-	if (keep_list(candidates, (size_t)count) || call_state_set_str(CALL_OUT_GROUP, *group))
+	int kept = keep_list(candidates, (size_t)count, settings.max_tries ? settings.max_tries : UINT8_MAX);
+	if (kept < 0 || call_state_set_str(CALL_OUT_GROUP, *group))
 		return -1;
-	call_state_set_int(CALL_SENT, TOPOLOGY_NONE);
+	if (kept == 0) {
+		site_count(calls_without_peer);
+		return -2;
+	}
+	call_state_set_int(CALL_SENT, 0);
 	call_state_set_int(CALL_TRIED, 0);
+	call_state_set_int(CALL_END, clock_word(settings.max_call_ms));
 	watch_answers(msg);
 	return 1;
 }
 
 /* ------- site_next ------- */
 
-/* Takes the first id off the list; TOPOLOGY_NONE if it is empty. */
+/* Takes the first number off the list; 0 if it is empty. */
 static uint32_t take_candidate(void)
 {
 	char list[LIST_MAX], *rest;
 	str kept = call_state_str(CALL_CANDIDATES);
 	place_copy_text(list, sizeof(list), span_of_str(&kept));
-	unsigned long peer = strtoul(list, &rest, 10);
-	if (peer == TOPOLOGY_NONE)
-		return TOPOLOGY_NONE;
+	unsigned long number = strtoul(list, &rest, 10);
+	if (number == 0)
+		return 0;
 	if (call_state_set_str(CALL_CANDIDATES, str_of(*rest == ',' ? rest + 1 : rest)))
-		return TOPOLOGY_NONE;
-	return (uint32_t)peer;
+		return 0;
+	return (uint32_t)number;
 }
 
 static bool next_place(struct place *place)
 {
-	uint32_t peer;
-	while ((peer = take_candidate()) != TOPOLOGY_NONE) {
-		if (place_find(peer, place) || place->admin != ADMIN_AUTO)
-			continue;
-		if (place->has_address)
+	uint32_t number;
+	while ((number = take_candidate()) != 0)
+		if (place_of_target(number, place) == 0 && place->admin == ADMIN_AUTO)
 			return true;
-		LM_WARN("peer %s left out: no address known for %s\n", place->name, place->host);
-	}
 	return false;
+}
+
+/* What is left of the time for all tries; 0 if it is over. */
+static unsigned time_left(void)
+{
+	int left = (int)((uint32_t)call_state_int(CALL_END, clock_word(0)) - (uint32_t)clock_word(0));
+	return left > 0 ? (unsigned)left : 0;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
 }
 
 static void set_limits(struct sip_msg *msg)
 {
 	struct topology_settings settings;
+	unsigned left = time_left();
 	if (msg->REQ_METHOD == METHOD_INVITE && site_settings(&settings) == 0)
-		site_state.tm.set_fr(msg, settings.progress_limit_ms, settings.silence_limit_ms);
+		site_state.tm.set_fr(msg, least(settings.progress_limit_ms, left),
+				     least(settings.silence_limit_ms, left));
 }
 
 /* tm waits for the ACK of a final answer as long as it waited for the peer: give it the usual time back. */
@@ -203,7 +242,7 @@ static void drop_replies(struct sip_msg *msg, bool drop)
 
 static int none_left(struct sip_msg *msg)
 {
-	call_state_set_int(CALL_SENT, TOPOLOGY_NONE);
+	call_state_set_int(CALL_SENT, 0);
 	call_state_set_int(CALL_OUT, TOPOLOGY_NONE);
 	drop_replies(msg, false);
 	lift_limits(msg);
@@ -216,13 +255,25 @@ static const struct cell *cell_now(void)
 	return cell == T_UNDEFINED ? NULL : cell;
 }
 
-/* Asked again with no outcome in between: t_relay_to() did not send. Not always that is the peer's fault. */
+static struct observed *last_target(void)
+{
+	return observed_at((uint32_t)call_state_int(CALL_SENT, 0));
+}
+
+/* Asked again with no outcome in between: t_relay_to() did not send. Not always that is the target's fault. */
 static void blame_last(const struct cell *cell)
 {
-	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
-	if (peer != TOPOLOGY_NONE && cell && cell->nr_of_outgoings > 0 &&
-	    cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
-		observed_event(peer, HEALTH_CALL_REFUSED, "error at sending");
+	if (cell && cell->nr_of_outgoings > 0 && cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
+		observed_event(last_target(), HEALTH_CALL_REFUSED, "error at sending");
+}
+
+static void note_sent(const struct place *place)
+{
+	struct observed *observed = observed_at(place->target);
+	if (!observed)
+		return;
+	__atomic_store_n(&observed->asked_ms, site_clock_ms(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&observed->calls, 1, __ATOMIC_RELAXED);
 }
 
 int choice_next(struct sip_msg *msg)
@@ -235,7 +286,7 @@ int choice_next(struct sip_msg *msg)
 	}
 	blame_last(cell);
 	do {
-		if (!next_place(&place)) {
+		if (time_left() == 0 || !next_place(&place)) {
 			site_count(calls_without_peer);
 			return none_left(msg);
 		}
@@ -244,9 +295,10 @@ int choice_next(struct sip_msg *msg)
 	if (tried)
 		site_count(calls_failed_over);
 	call_state_set_int(CALL_TRIED, tried + 1);
-	call_state_set_int(CALL_SENT, (int)place.peer);
+	call_state_set_int(CALL_SENT, (int)place.target);
 	call_state_set_int(CALL_OUT, (int)place.peer);
 	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
+	note_sent(&place);
 	set_limits(msg);
 	drop_replies(msg, true);
 	return 1;
@@ -265,24 +317,33 @@ static const char *failure_of(const struct ua_client *branch, char text[OBSERVED
 	return text;
 }
 
+static void note_answer(struct observed *observed)
+{
+	if (observed)
+		__atomic_store_n(&observed->heard_ms, site_clock_ms(), __ATOMIC_RELAXED);
+	observed_event(observed, HEALTH_CALL_OK, "");
+}
+
 static bool may_retry(const struct cell *cell)
 {
 	/* the last branch is the one that just failed: what tm picked may be an earlier one */
 	const struct ua_client *branch = &cell->uac[cell->nr_of_outgoings - 1];
 	char text[OBSERVED_REASON_MAX];
 	const char *failure = failure_of(branch, text);
-	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
-	call_state_set_int(CALL_SENT, TOPOLOGY_NONE);
+	struct observed *observed = last_target();
+	call_state_set_int(CALL_SENT, 0);
 	if (cell->flags & T_CANCELED)
 		return false;
 	if (!failure) {
-		observed_event(peer, HEALTH_CALL_OK, "");
+		note_answer(observed);
 		return false;
 	}
 	/* somebody's phone rang: that peer works, and nobody else's may ring for this call */
 	if (cell->uas.status > 100)
 		return false;
-	observed_event(peer, HEALTH_CALL_FAILED, failure);
+	if (observed)
+		__atomic_fetch_add(&observed->calls_failed, 1, __ATOMIC_RELAXED);
+	observed_event(observed, HEALTH_CALL_FAILED, failure);
 	return true;
 }
 
@@ -321,9 +382,9 @@ static void on_forwarded(struct cell *cell, int status)
 		return;
 	lift_on_progress(cell, status);
 	struct call_state_scope scope = call_state_enter(cell);
-	uint32_t peer = (uint32_t)call_state_int(CALL_SENT, TOPOLOGY_NONE);
+	struct observed *observed = last_target();
 	call_state_leave(scope);
-	observed_event(peer, HEALTH_CALL_OK, "");
+	note_answer(observed);
 }
 
 static void on_transaction(struct cell *cell, int type, struct tmcb_params *event)

@@ -89,12 +89,13 @@ static bool is_of_group(str *name, const struct place *place)
  * The target that the other side named, if it is an address of the receiver's group; else where the topology says that
  * the peer is. So a peer leads no request out of the group, nor to another transport, and no name is looked up.
  */
-static int aim_at(struct sip_msg *msg, const struct place *receiver)
+static int aim_at(struct sip_msg *msg, struct place *receiver)
 {
 	struct place hop;
 	if (hop_find(msg, span_of(receiver->group), &hop) == 0)
 		return hop_aim(msg, &hop);
-	return receiver->has_address ? hop_aim(msg, receiver) : -EHOSTUNREACH;
+	int result = place_aim(receiver);
+	return result ? result : hop_aim(msg, receiver);
 }
 
 static int take_over(struct sip_msg *msg, const struct dialog *dialog)
@@ -107,7 +108,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 	if (!forward && !is_of_group(&group, &ends.egress))
 		return -EPERM;
 	const struct place *from = forward ? &ends.ingress : &ends.egress;
-	const struct place *to = forward ? &ends.egress : &ends.ingress;
+	struct place *to = forward ? &ends.egress : &ends.ingress;
 	int result = aim_at(msg, to);
 	if (result)
 		return result;

@@ -3,6 +3,7 @@
 #include "hop.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <core/dprint.h>
 #include <core/dset.h>
@@ -42,14 +43,29 @@ static int hop_read(struct sip_msg *msg, struct hop *hop)
 	return 0;
 }
 
-/* Asked as if the address had sent over the group's own transport and socket. */
+static bool is_target(const struct topology_view *view, const struct group_view *group, const uint8_t address[16])
+{
+	struct peer_view peer;
+	struct topology_target target;
+	for (uint32_t i = 0; i < group->peer_count; i++)
+		for (uint32_t k = 0; topology_peer(view, group->first_peer + i, &peer) == 0 && k < peer.target_count;
+		     k++)
+			if (topology_target(view, peer.first_target + k, &target) == 0 &&
+			    memcmp(target.address, address, sizeof(target.address)) == 0)
+				return true;
+	return false;
+}
+
+/* Asked as if the address had sent over the group's own transport and socket; a target need not send. */
 static bool is_of_group(const struct topology_view *view, const struct group_view *group, const struct hop *hop)
 {
 	uint8_t address[16];
 	struct sender sender;
 	place_address_bytes(&hop->address, address);
-	return topology_identify(view, address, group->transport, group->local_socket, &sender) == 0 &&
-	       sender.group == group->index;
+	if (topology_identify(view, address, group->transport, group->local_socket, &sender) == 0 &&
+	    sender.group == group->index)
+		return true;
+	return is_target(view, group, address);
 }
 
 static int search(const struct topology_view *view, const struct hop *hop, struct span name, struct place *place)

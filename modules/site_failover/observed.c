@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** What the node observed of each peer, in shared memory. */
+/** What the node observed of each target, in shared memory. */
 #include "observed.h"
 
 #include <errno.h>
@@ -7,140 +7,115 @@
 #include <string.h>
 
 #include <core/dprint.h>
-#include <core/locking.h>
-#include <core/mem/shm_mem.h>
+#include <core/rand/fastrand.h>
 
+#include "place.h"
 #include "state.h"
 
-enum { BUCKETS = 256 };
-
-struct record {
-	struct record *next;
-	struct observed target;
-};
-
-struct table {
-	gen_lock_t lock;
-	struct record *buckets[BUCKETS];
-};
-
-static struct table *table;
+static struct slots *table;
 
 int observed_init(void)
 {
-	table = shm_malloc(sizeof(*table));
-	if (!table)
-		return -ENOMEM;
-	memset(table, 0, sizeof(*table));
-	return lock_init(&table->lock) ? 0 : -ENOMEM;
+	table = slots_new((uint32_t)site_state.parameters.targets_max, sizeof(struct observed));
+	return table ? 0 : -ENOMEM;
 }
 
 void observed_finish(void)
 {
-	for (size_t i = 0; table && i < BUCKETS; i++)
-		for (struct record *entry = table->buckets[i], *next; entry; entry = next) {
-			next = entry->next;
-			shm_free(entry);
-		}
-	if (table)
-		shm_free(table);
+	slots_free(table);
 	table = NULL;
 }
 
-static struct record **find(uint32_t peer)
+static void start(void *record)
 {
-	struct record **link = &table->buckets[peer % BUCKETS];
-	while (*link && (*link)->target.peer != peer)
-		link = &(*link)->next;
-	return link;
+	struct observed *observed = record;
+	lock_init(&observed->lock);
+	observed->health.since_ms = site_clock_ms();
 }
 
-int observed_get(uint32_t peer, struct observed *copy)
+struct observed *observed_of(uint32_t peer, const struct topology_target *target)
 {
-	lock_get(&table->lock);
-	struct record *entry = *find(peer);
-	if (entry)
-		*copy = entry->target;
-	lock_release(&table->lock);
-	return entry ? 0 : -ENOENT;
+	struct slot_key key = {.peer = peer, .port = target->port};
+	memcpy(key.address, target->address, sizeof(key.address));
+	return slots_find_or_make(table, &key, start);
 }
 
-static struct record *make(struct record **link, uint32_t peer)
+struct observed *observed_at(uint32_t number)
 {
-	struct record *entry = shm_malloc(sizeof(*entry));
-	if (!entry)
-		return NULL;
-	memset(entry, 0, sizeof(*entry));
-	entry->target.peer = peer;
-	entry->target.health.since_ms = site_clock_ms();
-	*link = entry;
-	return entry;
+	return slots_at(table, number);
 }
 
-int observed_change(uint32_t peer, void (*change)(struct observed *target, void *context), void *context)
+struct observed *observed_next(uint32_t number)
 {
-	lock_get(&table->lock);
-	struct record **link = find(peer);
-	struct record *entry = *link ? *link : make(link, peer);
-	if (entry)
-		change(&entry->target, context);
-	lock_release(&table->lock);
-	return entry ? 0 : -ENOMEM;
+	return slots_next(table, number);
 }
 
-struct observation {
-	enum health_event event;
-	const char *reason;
-	struct health_limits limits;
-	bool changed;
-	struct observed after;
-};
-
-static void observe(struct observed *target, void *context)
+struct health_limits observed_limits(const struct topology_settings *settings)
 {
-	struct observation *seen = context;
-	if (seen->event != HEALTH_PROBE_OK && seen->event != HEALTH_CALL_OK) {
-		target->failures++;
-		snprintf(target->reason, sizeof(target->reason), "%s", seen->reason);
-	}
-	seen->changed = health_event(&target->health, seen->event, &seen->limits, site_clock_ms());
-	/* half-open is probed at once, not at the next turn */
-	if (seen->changed && target->health.state == HEALTH_PROBING)
-		target->next_probe_ms = 0;
-	seen->after = *target;
+	return (struct health_limits){
+		.down_after = settings->down_after,
+		.up_after = settings->up_after,
+		.probe_interval_ms = settings->probe_interval_ms,
+		.retry_ms = (uint32_t)site_state.parameters.retry_interval,
+		.slow_start_ms = settings->slow_start_ms,
+	};
 }
 
-void observed_event(uint32_t peer, enum health_event event, const char *reason)
+enum health_rank observed_admit(struct observed *observed, const struct topology_settings *settings)
+{
+	struct health_limits limits = observed_limits(settings);
+	/* nothing to take or to draw: no lock */
+	if (observed->health.state == HEALTH_UP && !observed->health.warming)
+		return HEALTH_RANK_USABLE;
+	lock_get(&observed->lock);
+	enum health_rank rank = health_admit(&observed->health, &limits, site_clock_ms(), fastrand());
+	lock_release(&observed->lock);
+	return rank;
+}
+
+/* ------- events ------- */
+
+static bool is_failure(enum health_event event)
+{
+	return event != HEALTH_PROBE_OK && event != HEALTH_CALL_OK;
+}
+
+static void log_change(struct observed *observed, enum health_state state, const char *reason)
+{
+	char name[FIELD_NAME_MAX + 1] = "?", address[PLACE_ADDRESS_MAX];
+	place_name_of(observed->slot.key.peer, name);
+	place_write_address(&observed->slot.key, address);
+	if (state == HEALTH_DOWN)
+		LM_WARN("peer %s: %s is down: %s\n", name, address, reason);
+	else
+		LM_NOTICE("peer %s: %s is %s\n", name, address, health_state_name(state));
+}
+
+void observed_event(struct observed *observed, enum health_event event, const char *reason)
 {
 	struct topology_settings settings;
-	struct observation seen = {.event = event, .reason = reason};
-	if (peer == TOPOLOGY_NONE || site_settings(&settings))
+	if (!observed)
 		return;
-	seen.limits = (struct health_limits){
-		.down_after = settings.down_after,
-		.up_after = settings.up_after,
-		.probe_interval_ms = settings.probe_interval_ms,
-	};
-	if (observed_change(peer, observe, &seen) || !seen.changed)
+	/* the one case that each call brings: nothing would change */
+	if (event == HEALTH_CALL_OK && observed->health.state == HEALTH_UP && observed->health.failures == 0 &&
+	    observed->health.answers_calls)
 		return;
-	if (seen.after.health.state == HEALTH_DOWN)
-		LM_WARN("peer %s (%u) is down: %s\n", seen.after.name, peer, reason);
-	else
-		LM_NOTICE("peer %s (%u) is %s\n", seen.after.name, peer, health_state_name(seen.after.health.state));
+	if (site_settings(&settings))
+		return;
+	struct health_limits limits = observed_limits(&settings);
+	lock_get(&observed->lock);
+	if (is_failure(event)) {
+		observed->failures++;
+		snprintf(observed->reason, sizeof(observed->reason), "%s", reason);
+	}
+	bool changed = health_event(&observed->health, event, &limits, site_clock_ms());
+	enum health_state state = observed->health.state;
+	lock_release(&observed->lock);
+	if (changed)
+		log_change(observed, state, reason);
 }
 
-void observed_sweep(bool (*wanted)(uint32_t peer, void *context), void *context)
+void observed_sweep(bool (*wanted)(const struct slot_key *key, void *context), void *context)
 {
-	lock_get(&table->lock);
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (struct record **link = &table->buckets[i]; *link;) {
-			struct record *entry = *link;
-			if (wanted(entry->target.peer, context)) {
-				link = &entry->next;
-				continue;
-			}
-			*link = entry->next;
-			shm_free(entry);
-		}
-	lock_release(&table->lock);
+	slots_sweep(table, wanted, context);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
- * What the node observed of each peer: address, health, probes. In shared memory, keyed by the store's peer id, so it
- * outlives every change of the topology. Entries are copied out under a short lock; no pointer leaves this file.
+ * What the node observed of each target: health, probes, connection. In shared memory, keyed by the store's peer id,
+ * address and port, so it outlives every change of the topology and of DNS.
  */
 #ifndef TRUNKGATE_OBSERVED_H
 #define TRUNKGATE_OBSERVED_H
@@ -9,40 +9,57 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <core/ip_addr.h>
+#include <core/locking.h>
 
-#include "field.h"
 #include "health.h"
+#include "slots.h"
 #include "topology.h"
 
 enum { OBSERVED_REASON_MAX = 48 };
 
 struct observed {
-	uint32_t peer;
-	char name[FIELD_NAME_MAX + 1]; /* for the log */
-	bool has_address;
-	struct ip_addr address;
+	struct slot slot;
+	gen_lock_t lock; /* of all up to the blank line; single words may be read without it */
 	struct health health;
 	char reason[OBSERVED_REASON_MAX]; /* of the last failure */
-	uint32_t failures;                /* since the start */
+	uint32_t failures;                /* since the record was made */
 	uint32_t probe;                   /* number of the last probe: an answer to another one is ignored */
 	bool waiting;                     /* for the answer to that probe */
-	uint64_t deadline_ms, next_probe_ms, next_keepalive_ms, next_look_up_ms;
+	uint64_t sent_ms, deadline_ms;    /* of that probe */
+	uint32_t latency_ms;              /* of the last probe that was answered */
+	bool answered;                    /* one was */
+
+	/* of the prober alone */
+	int connection;                        /* id of the TCP or TLS connection, 0 = none */
+	uint64_t next_keepalive_ms, served_ms; /* served_ms: the prober last found it in the topology */
+	enum health_state reported;            /* last told to the event routes */
+	bool started;
+
+	/* atomic words */
+	uint64_t asked_ms, heard_ms; /* a call was sent there; anything came of a call */
+	uint64_t calls, calls_failed;
 };
 
 int observed_init(void);
 void observed_finish(void);
 
-/** Copies what is known of a peer. Returns 0, or -ENOENT: nothing yet, which counts as up. */
-int observed_get(uint32_t peer, struct observed *copy);
+/** The record of a target, made if there is none; NULL if there is no room. */
+struct observed *observed_of(uint32_t peer, const struct topology_target *target);
+/** The record of a number, or NULL. */
+struct observed *observed_at(uint32_t number);
+/** The next record after @p number (0: the first), or NULL. */
+struct observed *observed_next(uint32_t number);
 
-/** Runs @p change on the entry under the lock; the entry is made if there is none. Returns 0 or -ENOMEM. */
-int observed_change(uint32_t peer, void (*change)(struct observed *target, void *context), void *context);
+/** The limits of lib/health as the topology sets them. */
+struct health_limits observed_limits(const struct topology_settings *settings);
 
-/** Feeds one observation; a change of state is logged. */
-void observed_event(uint32_t peer, enum health_event event, const char *reason);
+/** Where the target stands among the candidates of one call. */
+enum health_rank observed_admit(struct observed *observed, const struct topology_settings *settings);
 
-/** Drops the entries of peers for which @p wanted says false. */
-void observed_sweep(bool (*wanted)(uint32_t peer, void *context), void *context);
+/** Feeds one observation; a change of state is logged. @p observed may be NULL. */
+void observed_event(struct observed *observed, enum health_event event, const char *reason);
+
+/** Frees the records of targets for which @p wanted says false. */
+void observed_sweep(bool (*wanted)(const struct slot_key *key, void *context), void *context);
 
 #endif

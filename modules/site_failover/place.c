@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** Where a peer is: topology and observed address in one copy. */
+/** Where a peer is: topology and the address of a target in one copy. */
 #include "place.h"
 
 #include <errno.h>
@@ -19,39 +19,12 @@ static const char *const transport_parameter[] = {
 	[TRANSPORT_TLS] = "tls",
 };
 
-static const uint16_t default_port[] = {
-	[TRANSPORT_UDP] = 5060,
-	[TRANSPORT_TCP] = 5060,
-	[TRANSPORT_TLS] = 5061,
-};
-
 void place_copy_text(char *to, size_t size, struct span text)
 {
 	size_t length = text.len < size ? text.len : size - 1;
 	if (length)
 		memcpy(to, text.ptr, length);
 	to[length] = '\0';
-}
-
-static bool parse_address(const char *host, struct ip_addr *address)
-{
-	str text = str_of(host);
-	struct ip_addr *parsed = str2ip(&text);
-	if (!parsed)
-		parsed = str2ip6(&text);
-	if (parsed)
-		*address = *parsed;
-	return parsed;
-}
-
-static void fill_address(struct place *place)
-{
-	struct observed target;
-	place->host_is_address = place->has_address = parse_address(place->host, &place->address);
-	if (place->has_address || observed_get(place->peer, &target) || !target.has_address)
-		return;
-	place->has_address = true;
-	place->address = target.address;
 }
 
 int place_of_group(const struct group_view *group, struct place *place)
@@ -62,7 +35,7 @@ int place_of_group(const struct group_view *group, struct place *place)
 		.side = group->side,
 		.transport = group->transport,
 		.media = group->media,
-		.port = default_port[group->transport],
+		.port = transport_port(group->transport),
 	};
 	place_copy_text(place->group, sizeof(place->group), group->name);
 	place_copy_text(place->local_socket, sizeof(place->local_socket), group->local_socket);
@@ -73,10 +46,19 @@ void place_set_address(struct place *place, const struct ip_addr *address, uint1
 {
 	place->has_address = true;
 	place->address = *address;
-	place->port = port ? port : default_port[place->transport];
+	place->port = port ? port : transport_port(place->transport);
 }
 
-static int fill(const struct topology_view *view, const struct peer_view *peer, struct place *place)
+void place_set_target(struct place *place, const struct topology_target *target)
+{
+	struct observed *observed = observed_of(place->peer, target);
+	place_address_of_bytes(target->address, &place->address);
+	place->has_address = true;
+	place->port = target->port;
+	place->target = observed ? observed->slot.number : 0;
+}
+
+int place_of_peer(const struct topology_view *view, const struct peer_view *peer, struct place *place)
 {
 	struct group_view group;
 	int result = topology_group(view, peer->group, &group);
@@ -86,23 +68,14 @@ static int fill(const struct topology_view *view, const struct peer_view *peer, 
 		return result;
 	place->peer = peer->id;
 	place->admin = peer->admin;
+	place->capacity = peer->capacity;
+	place->calls_per_second = peer->calls_per_second;
 	if (peer->port)
 		place->port = peer->port;
 	place_copy_text(place->name, sizeof(place->name), peer->name);
 	place_copy_text(place->site, sizeof(place->site), peer->site);
 	place_copy_text(place->host, sizeof(place->host), peer->host);
 	return 0;
-}
-
-int place_at(const struct topology_view *view, uint32_t index, struct place *place)
-{
-	struct peer_view peer;
-	int result = topology_peer(view, index, &peer);
-	if (result == 0)
-		result = fill(view, &peer, place);
-	if (result == 0)
-		fill_address(place);
-	return result;
 }
 
 int place_find(uint32_t peer, struct place *place)
@@ -116,12 +89,99 @@ int place_find(uint32_t peer, struct place *place)
 			return result;
 		result = topology_peer_by_id(&view, peer, &row);
 		if (result == 0)
-			result = fill(&view, &row, place);
+			result = place_of_peer(&view, &row, place);
 	} while (!topology_current(&view));
-	if (result == 0)
-		fill_address(place);
 	return result;
 }
+
+void place_name_of(uint32_t peer, char name[FIELD_NAME_MAX + 1])
+{
+	struct place place;
+	if (place_find(peer, &place) == 0)
+		memcpy(name, place.name, sizeof(place.name));
+}
+
+/* ------- one target of a peer ------- */
+
+static int target_with_key(const struct topology_view *view, const struct peer_view *peer, const struct slot_key *key,
+			   struct topology_target *target)
+{
+	for (uint32_t i = 0; i < peer->target_count; i++)
+		if (topology_target(view, peer->first_target + i, target) == 0 && target->port == key->port &&
+		    memcmp(target->address, key->address, sizeof(key->address)) == 0)
+			return 0;
+	return -ENOENT;
+}
+
+int place_of_target(uint32_t number, struct place *place)
+{
+	struct topology_view view;
+	struct peer_view row;
+	struct topology_target target = {};
+	const struct observed *observed = observed_at(number);
+	int result;
+	if (!observed)
+		return -ENOENT;
+	struct slot_key key = observed->slot.key;
+	do {
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result)
+			return result;
+		result = topology_peer_by_id(&view, key.peer, &row);
+		if (result == 0)
+			result = target_with_key(&view, &row, &key, &target);
+		if (result == 0)
+			result = place_of_peer(&view, &row, place);
+	} while (!topology_current(&view));
+	if (result == 0)
+		place_set_target(place, &target);
+	return result;
+}
+
+/* The first of the best rank: targets stand in the order of DNS. */
+static int best_target(const struct topology_view *view, const struct peer_view *peer,
+		       const struct topology_settings *settings, struct topology_target *best)
+{
+	struct topology_target target;
+	int result = -EHOSTUNREACH;
+	enum health_rank best_rank = HEALTH_RANK_DEAD;
+	for (uint32_t i = 0; i < peer->target_count; i++) {
+		if (topology_target(view, peer->first_target + i, &target))
+			continue;
+		struct observed *observed = observed_of(peer->id, &target);
+		enum health_rank rank = observed ? observed_admit(observed, settings) : HEALTH_RANK_USABLE;
+		if (result == 0 && rank >= best_rank)
+			continue;
+		*best = target;
+		best_rank = rank;
+		result = 0;
+	}
+	return result;
+}
+
+int place_aim(struct place *place)
+{
+	struct topology_view view;
+	struct peer_view row;
+	struct topology_settings settings;
+	struct topology_target best = {};
+	int result;
+	do {
+		result = topology_open(site_state.provisioning.region, &view);
+		if (result == 0)
+			result = topology_settings(&view, &settings);
+		if (result)
+			return result;
+		result = topology_peer_by_id(&view, place->peer, &row);
+		if (result == 0)
+			result = best_target(&view, &row, &settings, &best);
+	} while (!topology_current(&view));
+	if (result == 0)
+		place_set_target(place, &best);
+	return result;
+}
+
+/* ------- how it is written ------- */
 
 void place_uri(const struct place *place, char uri[PLACE_URI_MAX])
 {
@@ -146,4 +206,21 @@ void place_address_bytes(const struct ip_addr *address, uint8_t bytes[16])
 	}
 	memcpy(bytes, mapped, sizeof(mapped));
 	memcpy(bytes + sizeof(mapped), address->u.addr, 4);
+}
+
+void place_address_of_bytes(const uint8_t bytes[16], struct ip_addr *address)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool is_ipv4 = memcmp(bytes, mapped, sizeof(mapped)) == 0;
+	*address = (struct ip_addr){.af = is_ipv4 ? AF_INET : AF_INET6, .len = is_ipv4 ? 4 : 16};
+	memcpy(address->u.addr, is_ipv4 ? bytes + sizeof(mapped) : bytes, address->len);
+}
+
+void place_write_address(const struct slot_key *key, char text[PLACE_ADDRESS_MAX])
+{
+	char address[IP_ADDR_MAX_STRZ_SIZE];
+	struct ip_addr ip;
+	place_address_of_bytes(key->address, &ip);
+	ip_addr2sbufz(&ip, address, sizeof(address));
+	snprintf(text, PLACE_ADDRESS_MAX, "%s:%u", address, key->port);
 }

@@ -16,6 +16,7 @@
 #include <core/timer_proc.h>
 #include <modules/tm/timer.h>
 
+#include "connection.h"
 #include "glue.h"
 #include "late_branch.h"
 #include "place.h"
@@ -24,20 +25,17 @@
 
 enum {
 	TICK_US = 100000,
-	HALF_OPEN_INTERVAL = 1000, /* ms */
-	START_SPREAD = 1000,       /* ms over which the first probes are spread */
-	LOOK_UP_INTERVAL = 30000,  /* ms; Kamailio's DNS cache keeps to the records' own time */
-	LOOK_UP_AGAIN = 5000,      /* ms after a failure */
+	START_SPREAD = 1000, /* ms over which the first probes are spread */
 	SWEEP_INTERVAL = 60000,
 	MESSAGE_URI_MAX = TOPOLOGY_HOST_MAX + 64,
 };
 
 /* ------- sending OPTIONS ------- */
 
-/* The number of a probe and the peer it went to travel through tm as a pointer that points to nothing. */
-static void *ticket_of(uint32_t peer, uint32_t probe)
+/* The number of a probe and of its target's record travel through tm as a pointer that points to nothing. */
+static void *ticket_of(uint32_t target, uint32_t probe)
 {
-	return (void *)((uintptr_t)peer << 32 | probe);
+	return (void *)((uintptr_t)target << 32 | probe);
 }
 
 static void on_answer(struct cell *cell, int type, struct tmcb_params *event);
@@ -76,7 +74,7 @@ static void shorten_wait(unsigned index, unsigned label, uint32_t limit_ms)
 	site_state.tm.t_sett(T_UNDEFINED, T_BR_UNDEFINED);
 }
 
-static int send_options(const struct place *place, void *ticket, uint32_t limit_ms)
+static int send_options(const struct place *place, const char *host, void *ticket, uint32_t limit_ms)
 {
 	static str method = STR_STATIC_INIT("OPTIONS");
 	char hop[PLACE_URI_MAX], target[MESSAGE_URI_MAX], self[MESSAGE_URI_MAX], headers[MESSAGE_URI_MAX + 64];
@@ -87,9 +85,10 @@ static int send_options(const struct place *place, void *ticket, uint32_t limit_
 		return -ENOTCONN;
 	place_uri(place, hop);
 	const char *transport = strrchr(hop, ';');
-	bool is_ipv6 = place->host_is_address && place->address.af == AF_INET6;
-	snprintf(target, sizeof(target), is_ipv6 ? "sip:[%s]:%u%s" : "sip:%s:%u%s", place->host, place->port,
-		 transport);
+	if (host[0])
+		snprintf(target, sizeof(target), "sip:%s:%u%s", host, place->port, transport);
+	else
+		memcpy(target, hop, sizeof(hop));
 	str own = address_of(socket);
 	snprintf(self, sizeof(self), "sip:%.*s%s", STR_FMT(&own), transport);
 	snprintf(headers, sizeof(headers), "Contact: <%s>\r\nAccept: application/sdp\r\n", self);
@@ -117,155 +116,223 @@ static int send_options(const struct place *place, void *ticket, uint32_t limit_
 
 /* ------- the answer ------- */
 
-struct answer {
-	uint32_t probe;
-	bool expected;
-};
-
-static void take_answer(struct observed *target, void *context)
+/* True if this probe is still waited for; then it is no more. */
+static bool take_answer(struct observed *observed, uint32_t probe, bool answered)
 {
-	struct answer *answer = context;
-	answer->expected = target->waiting && target->probe == answer->probe;
-	if (answer->expected)
-		target->waiting = false;
+	lock_get(&observed->lock);
+	bool expected = observed->waiting && observed->probe == probe;
+	if (expected)
+		observed->waiting = false;
+	if (expected && answered) {
+		observed->answered = true;
+		observed->latency_ms = (uint32_t)(site_clock_ms() - observed->sent_ms);
+	}
+	lock_release(&observed->lock);
+	return expected;
 }
 
-static const char *failure_of(int status, char text[OBSERVED_REASON_MAX])
+static void probe_failed(struct observed *observed, enum health_event event, const char *reason)
 {
-	if (!health_status_fails(status))
-		return NULL;
-	snprintf(text, OBSERVED_REASON_MAX, "%d to OPTIONS", status);
-	return text;
-}
-
-static void judge_probe(uint32_t peer, const char *failure)
-{
-	if (failure)
-		site_count(probes_failed);
-	observed_event(peer, failure ? HEALTH_PROBE_FAILED : HEALTH_PROBE_OK, failure ? failure : "");
+	site_count(probes_failed);
+	observed_event(observed, event, reason);
 }
 
 static void on_answer(struct cell *cell, int type, struct tmcb_params *event)
 {
 	uintptr_t ticket = (uintptr_t)*event->param;
-	uint32_t peer = (uint32_t)(ticket >> 32);
-	struct observed known;
-	char text[OBSERVED_REASON_MAX];
-	struct answer answer = {.probe = (uint32_t)ticket};
-	if (observed_get(peer, &known) || observed_change(peer, take_answer, &answer) || !answer.expected)
+	struct observed *observed = observed_at((uint32_t)(ticket >> 32));
+	char reason[OBSERVED_REASON_MAX] = "no answer to OPTIONS";
+	bool answered = event->rpl != FAKED_REPLY;
+	if (!observed || !take_answer(observed, (uint32_t)ticket, answered))
 		return;
-	judge_probe(peer, event->rpl == FAKED_REPLY ? "no answer to OPTIONS" : failure_of(event->code, text));
+	if (answered)
+		snprintf(reason, sizeof(reason), "%d to OPTIONS", event->code);
+	if (answered && !health_status_fails(event->code))
+		observed_event(observed, HEALTH_PROBE_OK, "");
+	else
+		probe_failed(observed, HEALTH_PROBE_FAILED, reason);
 }
 
-/* ------- what is due ------- */
+/* ------- what is due for one target ------- */
 
-struct round {
+struct turn {
 	const struct topology_settings *settings;
 	const struct place *place;
+	const char *host; /* for the Request-URI; "" = the address */
+	struct observed *observed;
 	uint64_t now_ms;
 	uint32_t index;
-	bool late, send_probe, send_keepalive; /* out */
-	uint32_t probe;                        /* out */
 };
 
-static uint32_t probe_interval(const struct round *round, const struct observed *target)
+static void start_target(const struct turn *turn)
 {
-	uint32_t interval = round->settings->probe_interval_ms;
-	if (target->health.state == HEALTH_PROBING && interval > HALF_OPEN_INTERVAL)
-		return HALF_OPEN_INTERVAL;
-	return interval;
-}
-
-static void start_target(struct round *round, struct observed *target)
-{
-	if (target->name[0])
+	struct observed *observed = turn->observed;
+	if (observed->started)
 		return;
-	target->next_probe_ms = round->now_ms + round->index * (uint64_t)TICK_US / 1000 % START_SPREAD;
-	target->next_keepalive_ms = target->next_probe_ms + round->settings->keepalive_interval_ms;
+	observed->started = true;
+	uint64_t first = turn->now_ms + turn->index * (uint64_t)TICK_US / 1000 % START_SPREAD;
+	observed->health.next_probe_ms = first;
+	observed->next_keepalive_ms = first + turn->settings->keepalive_interval_ms;
 }
 
-static void take_turn(struct observed *target, void *context)
+static void send_probe(const struct turn *turn)
 {
-	struct round *round = context;
-	start_target(round, target);
-	memcpy(target->name, round->place->name, sizeof(target->name));
-	if (round->place->host_is_address) {
-		target->has_address = true;
-		target->address = round->place->address;
-	}
-	round->late = target->waiting && round->now_ms >= target->deadline_ms;
-	if (round->late)
-		target->waiting = false;
-	if (round->place->admin == ADMIN_DISABLED) {
-		target->waiting = false;
-		round->late = false;
-		return;
-	}
-	round->send_probe =
-		round->settings->probe_interval_ms && !target->waiting && round->now_ms >= target->next_probe_ms;
-	round->send_keepalive = round->settings->keepalive_interval_ms && target->has_address &&
-				round->now_ms >= target->next_keepalive_ms;
-	if (round->send_probe) {
-		target->next_probe_ms = round->now_ms + probe_interval(round, target);
-		target->deadline_ms = round->now_ms + round->settings->probe_timeout_ms;
-		target->waiting = true;
-		round->probe = ++target->probe;
-	}
-	if (round->send_keepalive)
-		target->next_keepalive_ms = round->now_ms + round->settings->keepalive_interval_ms;
-}
-
-/* The answer may come before t_uac() is back, so the number was set before; here it is taken back. */
-static void fail_probe(const struct round *round, const char *reason)
-{
-	struct answer answer = {.probe = round->probe};
-	observed_change(round->place->peer, take_answer, &answer);
-	if (answer.expected)
-		judge_probe(round->place->peer, reason);
-}
-
-static void send_probe(const struct round *round)
-{
+	struct observed *observed = turn->observed;
+	lock_get(&observed->lock);
+	uint32_t probe = ++observed->probe;
+	observed->waiting = true;
+	observed->sent_ms = turn->now_ms;
+	observed->deadline_ms = turn->now_ms + turn->settings->probe_timeout_ms;
+	lock_release(&observed->lock);
 	site_count(probes_sent);
-	if (!round->place->has_address)
-		fail_probe(round, "name has no address");
-	else if (send_options(round->place, ticket_of(round->place->peer, round->probe),
-			      round->settings->probe_timeout_ms))
-		fail_probe(round, "OPTIONS could not be sent");
+	if (send_options(turn->place, turn->host, ticket_of(observed->slot.number, probe),
+			 turn->settings->probe_timeout_ms) &&
+	    take_answer(observed, probe, false))
+		probe_failed(observed, HEALTH_PROBE_REFUSED, "OPTIONS could not be sent");
 }
 
-static void serve_peer(const struct place *place, const struct topology_settings *settings, uint32_t index)
+static void check_deadline(const struct turn *turn)
 {
-	struct round round = {.settings = settings, .place = place, .now_ms = site_clock_ms(), .index = index};
-	if (observed_change(place->peer, take_turn, &round))
+	struct observed *observed = turn->observed;
+	if (observed->waiting && turn->now_ms >= observed->deadline_ms && take_answer(observed, observed->probe, false))
+		probe_failed(observed, HEALTH_PROBE_FAILED, "no answer to OPTIONS");
+}
+
+/* Was something sent there that nothing came back for? */
+static bool is_owed(const struct observed *observed)
+{
+	return __atomic_load_n(&observed->asked_ms, __ATOMIC_RELAXED) >
+	       __atomic_load_n(&observed->heard_ms, __ATOMIC_RELAXED);
+}
+
+/*
+ * A connection that was refused, reset or closed, a handshake that failed: tm is told none of it. What waits on the
+ * connection will get no answer, so it counts at once; with nothing waiting the target is asked again at once, which
+ * opens a new connection before a call needs it.
+ */
+static void watch_connection(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	int before = observed->connection;
+	if (turn->place->transport == TRANSPORT_UDP)
 		return;
-	if (round.late)
-		judge_probe(place->peer, "no answer to OPTIONS");
-	if (round.send_probe)
-		send_probe(&round);
-	if (round.send_keepalive && send_options(place, NULL, settings->probe_timeout_ms) == 0)
+	observed->connection = connection_find(turn->place);
+	bool lost = before && before != observed->connection;
+	bool refused = !observed->connection && observed->waiting && turn->now_ms > observed->sent_ms;
+	if (!lost && !refused)
+		return;
+	if (observed->waiting && take_answer(observed, observed->probe, false))
+		probe_failed(observed, HEALTH_PROBE_REFUSED, lost ? "connection lost" : "connection refused");
+	else if (is_owed(observed))
+		observed_event(observed, HEALTH_CALL_REFUSED, "connection lost");
+	else
+		observed->health.next_probe_ms = 0;
+}
+
+static bool probe_due(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	struct health_limits limits = observed_limits(turn->settings);
+	lock_get(&observed->lock);
+	bool changed = health_tick(&observed->health, &limits, turn->now_ms);
+	bool due = !observed->waiting && health_probe_due(&observed->health, &limits, turn->now_ms);
+	lock_release(&observed->lock);
+	if (changed)
+		LM_NOTICE("peer %s: a target gets a trial call\n", turn->place->name);
+	return due;
+}
+
+static void keep_alive(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	uint32_t interval = turn->settings->keepalive_interval_ms;
+	if (interval == 0 || turn->now_ms < observed->next_keepalive_ms)
+		return;
+	observed->next_keepalive_ms += interval;
+	if (observed->next_keepalive_ms <= turn->now_ms)
+		observed->next_keepalive_ms = turn->now_ms + interval;
+	if (send_options(turn->place, turn->host, NULL, turn->settings->probe_timeout_ms) == 0)
 		site_count(keepalives_sent);
+}
+
+static void serve_target(struct turn *turn)
+{
+	start_target(turn);
+	turn->observed->served_ms = turn->now_ms;
+	if (turn->place->admin == ADMIN_DISABLED) {
+		turn->observed->waiting = false;
+		return;
+	}
+	check_deadline(turn);
+	watch_connection(turn);
+	if (probe_due(turn))
+		send_probe(turn);
+	keep_alive(turn);
+}
+
+/* ------- all targets ------- */
+
+/* For the Request-URI: the name of the host, of an SRV record's host, or "" for an address. */
+static void host_of(const struct place *place, const struct topology_target *target, char host[TOPOLOGY_HOST_MAX + 1])
+{
+	str name = str_of(place->host);
+	host[0] = '\0';
+	if (target->name.len)
+		place_copy_text(host, TOPOLOGY_HOST_MAX + 1, target->name);
+	else if (!str2ip(&name) && !str2ip6(&name))
+		memcpy(host, place->host, sizeof(place->host));
+}
+
+static void serve_peer(const struct topology_view *view, const struct peer_view *peer,
+		       const struct topology_settings *settings, uint32_t *index)
+{
+	struct topology_target target = {};
+	struct place place;
+	char host[TOPOLOGY_HOST_MAX + 1];
+	if (place_of_peer(view, peer, &place))
+		return;
+	for (uint32_t i = 0; i < peer->target_count && topology_current(view); i++) {
+		if (topology_target(view, peer->first_target + i, &target))
+			continue;
+		place_set_target(&place, &target);
+		host_of(&place, &target, host);
+		struct turn turn = {
+			.settings = settings,
+			.place = &place,
+			.host = host,
+			.observed = observed_at(place.target),
+			.now_ms = site_clock_ms(),
+			.index = (*index)++,
+		};
+		if (turn.observed)
+			serve_target(&turn);
+	}
 }
 
 static void serve_all(void)
 {
 	struct topology_view view;
 	struct topology_settings settings;
-	struct place place;
+	struct peer_view peer;
+	uint32_t index = 0;
 	if (topology_open(site_state.provisioning.region, &view) || topology_settings(&view, &settings))
 		return;
-	for (uint32_t i = 0; place_at(&view, i, &place) == 0; i++) {
-		/* a new picture: the next turn reads it from the start */
-		if (!topology_current(&view))
-			return;
-		serve_peer(&place, &settings, i);
-	}
+	/* a new picture ends the round: the next turn reads it from the start */
+	for (uint32_t i = 0; topology_peer(&view, i, &peer) == 0 && topology_current(&view); i++)
+		serve_peer(&view, &peer, &settings, &index);
 }
 
-static bool is_configured(uint32_t peer, void *context)
+static bool is_configured(const struct slot_key *key, void *context)
 {
-	struct peer_view found;
-	return topology_peer_by_id(context, peer, &found) == 0;
+	struct peer_view peer;
+	struct topology_target target;
+	if (topology_peer_by_id(context, key->peer, &peer))
+		return false;
+	for (uint32_t i = 0; i < peer.target_count; i++)
+		if (topology_target(context, peer.first_target + i, &target) == 0 && target.port == key->port &&
+		    memcmp(target.address, key->address, sizeof(key->address)) == 0)
+			return true;
+	return false;
 }
 
 static void sweep(uint64_t now_ms)
@@ -290,74 +357,14 @@ static void prober_tick(unsigned ticks, void *context)
 	late_branch_expire();
 }
 
-/* ------- names ------- */
-
-struct look_up {
-	uint64_t now_ms;
-	bool due;
-	struct ip_addr address;
-	bool found;
-};
-
-static void check_due(struct observed *target, void *context)
-{
-	struct look_up *look_up = context;
-	look_up->due = look_up->now_ms >= target->next_look_up_ms;
-}
-
-static void keep_address(struct observed *target, void *context)
-{
-	const struct look_up *look_up = context;
-	target->next_look_up_ms = look_up->now_ms + (look_up->found ? LOOK_UP_INTERVAL : LOOK_UP_AGAIN);
-	/* an address that was good stays when the name server is away */
-	if (!look_up->found)
-		return;
-	if (!target->has_address)
-		target->next_probe_ms = 0;
-	target->has_address = true;
-	target->address = look_up->address;
-}
-
-static void look_up_peer(const struct place *place)
-{
-	struct look_up look_up = {.now_ms = site_clock_ms()};
-	str name = str_of(place->host);
-	unsigned short port = place->port;
-	char protocol = PROTO_NONE;
-	if (place->host_is_address || place->admin == ADMIN_DISABLED)
-		return;
-	if (observed_change(place->peer, check_due, &look_up) || !look_up.due)
-		return;
-	/* a port given: A and AAAA only */
-	struct hostent *host = sip_resolvehost(&name, &port, &protocol);
-	look_up.found = host && host->h_addr_list[0];
-	if (look_up.found)
-		hostent2ip_addr(&look_up.address, host, 0);
-	else
-		LM_WARN("peer %s: no address found for %s\n", place->name, place->host);
-	observed_change(place->peer, keep_address, &look_up);
-}
-
-static void resolver_tick(unsigned ticks, void *context)
-{
-	struct topology_view view;
-	struct place place;
-	if (topology_open(site_state.provisioning.region, &view))
-		return;
-	for (uint32_t i = 0; place_at(&view, i, &place) == 0 && topology_current(&view); i++)
-		look_up_peer(&place);
-}
-
-/* ------- the processes ------- */
+/* ------- the process ------- */
 
 int prober_register(void)
 {
-	return register_basic_timers(2);
+	return register_basic_timers(1);
 }
 
 int prober_start(void)
 {
-	if (fork_basic_utimer(PROC_TIMER, "trunkgate prober", 1, prober_tick, NULL, TICK_US) < 0)
-		return -1;
-	return fork_basic_timer(PROC_TIMER, "trunkgate resolver", 1, resolver_tick, NULL, 1) < 0 ? -1 : 0;
+	return fork_basic_utimer(PROC_TIMER, "trunkgate prober", 1, prober_tick, NULL, TICK_US) < 0 ? -1 : 0;
 }

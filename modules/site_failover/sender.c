@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** site_identify(): the source of a message -> side, group and, if it is unique, peer. */
 #include <errno.h>
+#include <string.h>
 
 #include <core/parser/parse_to.h>
 #include <core/socket_info.h>
@@ -24,19 +25,32 @@ struct found {
 	char group[FIELD_NAME_MAX + 1];
 };
 
+/* Has the peer this address? 2 with this port too. */
+static int match_targets(const struct topology_view *view, const struct peer_view *peer, const uint8_t address[16],
+			 uint16_t port)
+{
+	struct topology_target target;
+	int best = 0;
+	for (uint32_t i = 0; i < peer->target_count && best < 2; i++)
+		if (topology_target(view, peer->first_target + i, &target) == 0 &&
+		    memcmp(target.address, address, sizeof(target.address)) == 0)
+			best = target.port == port ? 2 : 1;
+	return best;
+}
+
 /* Several peers may share a prefix; the one that has this address, or address and port, is still known. */
 static uint32_t peer_with_address(const struct topology_view *view, const struct group_view *group,
-				  const struct receive_info *from)
+				  const uint8_t address[16], uint16_t port)
 {
-	struct place place;
+	struct peer_view peer;
 	uint32_t only = TOPOLOGY_NONE, count = 0;
 	for (uint32_t i = group->first_peer; i < group->first_peer + group->peer_count; i++) {
-		if (place_at(view, i, &place) || !place.has_address ||
-		    !ip_addr_cmp(&place.address, (struct ip_addr *)&from->src_ip))
+		int match = topology_peer(view, i, &peer) == 0 ? match_targets(view, &peer, address, port) : 0;
+		if (match == 2)
+			return peer.id;
+		if (match == 0)
 			continue;
-		if (place.port == from->src_port)
-			return place.peer;
-		only = place.peer;
+		only = peer.id;
 		count++;
 	}
 	return count == 1 ? only : TOPOLOGY_NONE;
@@ -58,7 +72,7 @@ static int look_up(const struct topology_view *view, const struct receive_info *
 	if (result)
 		return result;
 	found->side = group.side;
-	found->peer = sender.peer ? sender.peer : peer_with_address(view, &group, from);
+	found->peer = sender.peer ? sender.peer : peer_with_address(view, &group, address, from->src_port);
 	place_copy_text(found->group, sizeof(found->group), group.name);
 	return 0;
 }

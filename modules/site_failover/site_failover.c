@@ -4,6 +4,8 @@
  *
  *   loadmodule "site_failover.so"    # after tm, rr and provisioning
  */
+#include <limits.h>
+#include <stddef.h>
 #include <time.h>
 
 #include <core/dprint.h>
@@ -20,7 +22,11 @@
 MODULE_VERSION
 
 struct site_state site_state = {
-	.parameters = {.ringing_limit = 180000, .late_limit = 200, .late_max = 50000},
+	.parameters = {.ringing_limit = 180000,
+		       .late_limit = 200,
+		       .late_max = 50000,
+		       .targets_max = 1024,
+		       .retry_interval = 30000},
 };
 
 int site_settings(struct topology_settings *settings)
@@ -51,15 +57,31 @@ static param_export_t parameters[] = {
 	{.name = "ringing_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.ringing_limit},
 	{.name = "late_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_limit},
 	{.name = "late_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_max},
+	{.name = "targets_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.targets_max},
+	{.name = "retry_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.retry_interval},
 	{},
 };
 
 static int check_parameters(void)
 {
 	const struct site_parameters *given = &site_state.parameters;
-	if (given->ringing_limit < 1000 || given->ringing_limit > 600000 || given->late_limit < 32 ||
-	    given->late_limit > 3600 || given->late_max < 1) {
-		LM_ERR("ringing_limit must be 1000-600000 ms, late_limit 32-3600 s, late_max at least 1\n");
+	static const struct {
+		const char *name;
+		size_t offset;
+		int least, most;
+	} limits[] = {
+		{"ringing_limit", offsetof(struct site_parameters, ringing_limit), 1000, 600000},
+		{"late_limit", offsetof(struct site_parameters, late_limit), 32, 3600},
+		{"late_max", offsetof(struct site_parameters, late_max), 1, INT_MAX},
+		{"targets_max", offsetof(struct site_parameters, targets_max), 16, 65535},
+		{"retry_interval", offsetof(struct site_parameters, retry_interval), 100, 3600000},
+		{},
+	};
+	for (size_t i = 0; limits[i].name; i++) {
+		int value = *(const int *)((const char *)given + limits[i].offset);
+		if (value >= limits[i].least && value <= limits[i].most)
+			continue;
+		LM_ERR("%s must be %d to %d\n", limits[i].name, limits[i].least, limits[i].most);
 		return -1;
 	}
 	return 0;

@@ -11,15 +11,18 @@
 #include "topology.h"
 
 /* fields of $xavp(tg=>...) that only this module uses */
-#define CALL_CANDIDATES "try"   /* str: peer ids still to try, "4,7,9" */
-#define CALL_SENT       "sent"  /* int: peer that got the call last and whose fate is not known yet */
-#define CALL_TRIED      "tried" /* int: peers that got the call */
+#define CALL_CANDIDATES "try" /* str: numbers of the targets still to try, "4,7,9" */
+#define CALL_SENT       "sent" /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
+#define CALL_TRIED      "tried" /* int: targets that got the call */
+#define CALL_END        "end"   /* int: clock when the time for all tries is over */
 #define CALL_WATCHED    "watch" /* int: 1 once tm tells us about the answers */
 
 struct site_parameters {
 	int ringing_limit; /* ms: final answer after a provisional above 100 */
 	int late_limit;    /* s: an abandoned branch is remembered that long after its transaction */
 	int late_max;      /* entries */
+	int targets_max;
+	int retry_interval; /* ms: a down target that only calls can test gets one */
 };
 
 struct site_counters {

@@ -25,7 +25,8 @@ PEERS = {
 
 # Quick limits; probes far apart, so that a test alone decides what a peer answers.
 SETTINGS = {"customSipHeader": HEADER, "probeIntervalMs": 60000, "probeTimeoutMs": 1000, "keepaliveIntervalMs": 60000,
-            "silenceLimitMs": 500, "progressLimitMs": 1500, "downAfter": 100, "upAfter": 1, "maxTries": 4}
+            "silenceLimitMs": 500, "progressLimitMs": 1500, "downAfter": 100, "upAfter": 1, "maxTries": 4,
+            "slowStartMs": 0}
 
 NUMBERS = {
     "+15551230001": ("acme", "teamsOperatorConnect", "gold"),

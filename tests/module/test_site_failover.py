@@ -128,7 +128,7 @@ reply_route {
 SILENCE, PROGRESS = 0.6, 1.5
 SETTINGS = {"customSipHeader": "X-Operator-Content", "probeIntervalMs": 60000, "probeTimeoutMs": 400,
             "keepaliveIntervalMs": 3600000, "silenceLimitMs": int(SILENCE * 1000),
-            "progressLimitMs": int(PROGRESS * 1000), "downAfter": 100, "upAfter": 1, "maxTries": 4}
+            "progressLimitMs": int(PROGRESS * 1000), "downAfter": 100, "upAfter": 1, "maxTries": 4, "slowStartMs": 0}
 
 
 class Gateway(Case):
@@ -1122,32 +1122,14 @@ class TestKeepalive(Gateway):
         self.assertGreaterEqual(self.counter("keepalives_sent"), 3)
 
 
-class TestNames(Gateway):
-    """The name is known to Kamailio's DNS cache only."""
-
-    hosts = {"west": "west.example.com"}
-    settings = {"probeIntervalMs": 1000}
-
-    @classmethod
-    def prepare(cls):
-        super().prepare()
-        cls.kamailio.call("dns.add_a", "west.example.com", "3600", "127.0.3.1", "0")
-
-    def test_name_is_looked_up_beside_the_calls_and_used_by_them(self):
-        wait_until(lambda: self.listed("west")["address"].startswith("sip:127.0.3.1:"), 10)
-        call = self.call()
-        self.talk(call, self.west.served(call_id=call.call_id))
-        wait_until(lambda: self.west.options, 10)
-        self.assertTrue(self.west.options[0].uri.startswith("sip:west.example.com:"))
-
-
 class TestNameWithoutAddress(Gateway):
     hosts = {"west": "no-such-host.invalid"}
     settings = {"probeIntervalMs": 1000, "downAfter": 1}
 
-    def test_peer_is_left_out_at_once(self):
-        wait_until(lambda: self.listed("west").get("reason") == "name has no address", 10)
-        self.assertEqual(self.listed("west")["observed"], "down")
+    def test_peer_is_left_out_and_shown_as_such(self):
+        wait_until(lambda: self.listed("west").get("dns"), 10)
+        row = self.listed("west")
+        self.assertEqual((row["observed"], row["address"]), ("unknown", "no-such-host.invalid"))
         call = self.call()
         self.talk(call, self.east.served(0.5, call.call_id))
 

@@ -61,7 +61,7 @@ static const struct {
 	{SETTING("\"maskNumbers\":1"), 400, "settings.maskNumbers", "true or false"},
 	{SETTING("\"customSipHeader\":\"Via\""), 400, "settings.customSipHeader", "SIP itself"},
 	{SETTING("\"customSipHeader\":\"X Y\""), 400, "settings.customSipHeader", "may hold only"},
-	{SETTING("\"probeIntervalMs\":1"), 400, "settings.probeIntervalMs", "from 100"},
+	{SETTING("\"keepaliveIntervalMs\":1"), 400, "settings.keepaliveIntervalMs", "from 100"},
 	{HEAD GROUPS("{" OPERATOR ",\"peers\":[]}"), 400, "peerGroups[0].name", "is missing"},
 	{HEAD GROUPS(GROUP("a b", OPERATOR, "")), 400, "peerGroups[0].name", "'a b'"},
 	{HEAD GROUPS(GROUP("a", "\"side\":\"left\",\"signalling\":\"UDP\",\"media\":\"RTP\"", "")), 400,
