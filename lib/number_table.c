@@ -6,16 +6,20 @@
 #include <stdlib.h>
 
 #include "region_layout.h"
+#include "segment_index.h"
 
 struct number_table {
 	struct region *region;
 	struct half *half;
 	unsigned which;
 	uint32_t buckets;
-	uint64_t used; /**< slots taken, deleted ones too */
+	uint64_t used;    /**< slots taken, deleted ones too */
+	uint64_t build;   /**< half->builds as it was begun */
+	uint32_t set_max; /**< highest id */
+	/* While it grows: the table that takes its place when all is copied, and how far that is. */
+	struct number_table *next;
+	uint64_t heap_end, heap_copied, directory_copied, bucket_copied;
 };
-
-enum { HEAP_UNIT = 8 };
 
 /* Finaliser of SplitMix64: neighbouring numbers land far apart. */
 static uint64_t mix(uint64_t x)
@@ -39,76 +43,101 @@ static const struct half *root_view(const struct region *region, uint64_t root)
 	return &region->half[root_half(root)];
 }
 
-/* The set of a number, or 0. Bounded by the table: a bucket array that changes under the reader cannot hold it. */
-static uint32_t search(const struct region *region, uint64_t root, uint64_t e164)
+/* The record of a number in this bucket; 0: it is in none; UINT32_MAX: it may be in the next. */
+static inline uint32_t bucket_search(const struct bucket *bucket, uint64_t e164)
 {
-	uint32_t buckets = root_buckets(root);
-	const struct bucket *bucket = region_at(region, root_view(region, root)->buckets.offset);
-	uint32_t at = home_bucket(e164, buckets);
+	unsigned here = BUCKET_KEYS, free = 0;
+	for (unsigned i = BUCKET_KEYS; i-- > 0;) {
+		uint64_t key = atomic_load_explicit(&bucket->key[i], memory_order_acquire);
+		here = key == e164 ? i : here;
+		free |= key == 0;
+	}
+	if (here < BUCKET_KEYS)
+		return atomic_load_explicit(&bucket->record[here], memory_order_acquire);
+	return free ? 0 : UINT32_MAX;
+}
+
+/* The record of a number, or 0. Bounded by the table: a bucket array that changes under the reader cannot hold it. */
+static uint32_t search(const struct bucket *bucket, uint32_t buckets, uint32_t at, uint64_t e164)
+{
 	for (uint32_t seen = 0; seen < buckets; seen++) {
-		for (unsigned i = 0; i < BUCKET_KEYS; i++) {
-			uint64_t key = atomic_load_explicit(&bucket[at].key[i], memory_order_acquire);
-			if (key == e164)
-				return atomic_load_explicit(&bucket[at].set[i], memory_order_acquire);
-			if (key == 0)
-				return 0;
-		}
+		uint32_t record = bucket_search(&bucket[at], e164);
+		if (record != UINT32_MAX)
+			return record;
 		at = at + 1 == buckets ? 0 : at + 1;
 	}
 	return 0;
 }
 
-/* The set of the narrowest range around a number, or 0; UINT32_MAX if the segments changed meanwhile. */
-static uint32_t search_ranges(const struct region *region, uint64_t root, uint64_t e164)
+/*
+ * The record of a number, or of the narrowest range around it, or 0; UINT32_MAX if ranges changed meanwhile. The way to
+ * the range is found while the bucket is on its way from memory: a number that only a range holds costs little more
+ * than one that is not there. Numbers and ranges are those of one moment, as long as the ranges stayed the same.
+ */
+static uint32_t record_of(const struct region *region, uint64_t root, uint64_t e164)
 {
 	const struct half *half = root_view(region, root);
+	const struct bucket *bucket = region_at(region, half->buckets.offset);
+	uint32_t buckets = root_buckets(root), at = home_bucket(e164, buckets);
+	__builtin_prefetch(&bucket[at]);
 	uint64_t ranges = atomic_load_explicit(&half->range_root, memory_order_acquire);
 	const struct area *slot = &half->segments[range_slot(ranges)];
-	const struct segment *segments = region_at(region, slot->offset);
-	uint64_t low = 0, high = range_segments(ranges);
-	if (high > slot->size / sizeof(*segments))
-		return UINT32_MAX;
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-		if (segments[middle].start <= e164)
-			low = middle + 1;
-		else
-			high = middle;
+	const void *leaf = NULL;
+	if (range_segments(ranges)) {
+		if (range_segments(ranges) > segment_index_room(slot->size))
+			return UINT32_MAX;
+		leaf = segment_index_leaf(region_at(region, slot->offset), range_segments(ranges), e164);
 	}
-	uint32_t set = low ? segments[low - 1].set : 0;
-	/* The slot is written again when RANGE_SLOTS - 1 later arrays stand. */
+	uint32_t record = search(bucket, buckets, at, e164);
+	if (record)
+		return record;
+	record = leaf ? segment_leaf_value(leaf, e164) : 0;
 	atomic_thread_fence(memory_order_acquire);
-	uint64_t now = atomic_load_explicit(&half->range_root, memory_order_relaxed);
-	return range_generation(now) - range_generation(ranges) < RANGE_SLOTS - 1 ? set : UINT32_MAX;
+	return atomic_load_explicit(&half->range_root, memory_order_relaxed) == ranges ? record : UINT32_MAX;
 }
 
-/* An exact number beats a range. */
-static uint32_t set_of(const struct region *region, uint64_t root, uint64_t e164)
+/* The second word has the lengths; what a late reader gets is thrown away, but must stay in its bounds. */
+static bool words_copy(const _Atomic uint32_t *from, union set_record *record)
 {
-	uint32_t set = search(region, root, e164);
-	return set ? set : search_ranges(region, root, e164);
+	record->word[0] = atomic_load_explicit(&from[0], memory_order_acquire);
+	record->word[1] = atomic_load_explicit(&from[1], memory_order_relaxed);
+	if (record->account_length == 0 || record->account_length > FIELD_NAME_MAX ||
+	    record->header_length > FIELD_NAME_MAX)
+		return false;
+	size_t size = offsetof(union set_record, text) + record->account_length + record->header_length;
+	for (size_t i = 2; i * sizeof(*from) < size; i++)
+		record->word[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+	return true;
 }
 
-static int copy_set(const struct region *region, uint64_t root, uint32_t id, struct attribute_set *set)
+static const _Atomic uint32_t *record_at(const struct region *region, const struct half *half, uint32_t place)
 {
-	const struct half *half = root_view(region, root);
-	if (id == 0 || id >= half->directory.size / sizeof(uint32_t))
+	uint64_t offset = (uint64_t)place * HEAP_UNIT;
+	if (place == 0 || offset + sizeof(union set_record) > half->heap.size)
+		return NULL;
+	return region_at(region, half->heap.offset + offset);
+}
+
+static int record_copy(const struct region *region, uint64_t root, uint32_t place, struct attribute_set *set)
+{
+	union set_record record;
+	const _Atomic uint32_t *from = record_at(region, root_view(region, root), place);
+	if (!from || !words_copy(from, &record))
 		return -ENOENT;
-	const _Atomic uint32_t *directory = region_at(region, half->directory.offset);
-	uint64_t offset = (uint64_t)atomic_load_explicit(&directory[id], memory_order_acquire) * HEAP_UNIT;
-	if (offset == 0 || offset + sizeof(struct set_record) + 2 * UINT8_MAX > half->heap.size)
-		return -ENOENT;
-	const struct set_record *record = region_at(region, half->heap.offset + offset);
-	uint8_t account = record->account_length, header = record->header_length;
-	if (account > FIELD_NAME_MAX || header > FIELD_NAME_MAX)
-		return -ENOENT;
-	set->id = id;
-	set->service = record->service;
-	memcpy(set->account, record->text, account);
-	set->account[account] = '\0';
-	memcpy(set->header, record->text + account, header);
-	set->header[header] = '\0';
+	set->id = record.id;
+	set->service = record.service;
+	memcpy(set->account, record.text, record.account_length);
+	set->account[record.account_length] = '\0';
+	memcpy(set->header, record.text + record.account_length, record.header_length);
+	set->header[record.header_length] = '\0';
 	return 0;
+}
+
+static uint32_t directory_read(const struct region *region, const struct half *half, uint32_t id)
+{
+	const _Atomic uint32_t *directory = region_at(region, half->directory.offset);
+	bool inside = id != 0 && id < half->directory.size / sizeof(*directory);
+	return inside ? atomic_load_explicit(&directory[id], memory_order_acquire) : 0;
 }
 
 static uint64_t load_root(const struct region *region)
@@ -129,10 +158,10 @@ int number_table_find(const struct region *region, uint64_t e164, struct attribu
 		uint64_t root = load_root(region);
 		if (root == 0)
 			return -EAGAIN;
-		uint32_t id = set_of(region, root, e164);
-		if (id == UINT32_MAX)
+		uint32_t place = record_of(region, root, e164);
+		if (place == UINT32_MAX)
 			continue;
-		int result = copy_set(region, root, id, set);
+		int result = record_copy(region, root, place, set);
 		if (root_unchanged(region, root))
 			return result;
 	}
@@ -144,7 +173,7 @@ int number_table_set(const struct region *region, uint32_t id, struct attribute_
 		uint64_t root = load_root(region);
 		if (root == 0)
 			return -EAGAIN;
-		int result = copy_set(region, root, id, set);
+		int result = record_copy(region, root, directory_read(region, root_view(region, root), id), set);
 		if (root_unchanged(region, root))
 			return result;
 	}
@@ -166,9 +195,11 @@ int number_table_next(const struct region *region, uint64_t *cursor, uint64_t *e
 	for (; *cursor < slots; ++*cursor) {
 		uint64_t at = *cursor / BUCKET_KEYS, i = *cursor % BUCKET_KEYS;
 		*e164 = atomic_load_explicit(&bucket[at].key[i], memory_order_acquire);
-		*set = atomic_load_explicit(&bucket[at].set[i], memory_order_acquire);
+		uint32_t place = atomic_load_explicit(&bucket[at].record[i], memory_order_acquire);
 		if (*e164 == 0 || *e164 == BUCKET_DELETED)
 			continue;
+		const _Atomic uint32_t *record = record_at(region, root_view(region, root), place);
+		*set = record ? atomic_load_explicit(&record[0], memory_order_acquire) : 0;
 		++*cursor;
 		return 1;
 	}
@@ -188,9 +219,10 @@ static void half_discard(struct region *region, const struct half *half)
 
 /*
  * A new table is filled to 82 % (15.6 bytes a number), a table in use to 90 %: fuller, and a look-up would too often
- * read a second and third bucket; emptier, and the table would be larger than the caches' share for nothing.
+ * read a second and third bucket; emptier, and the table would be larger than the caches' share for nothing. It begins
+ * to grow at 86 %.
  */
-enum { FILL_NEW = 82, FILL_MAX = 90, EXPECTED_MIN = 512 };
+enum { FILL_NEW = 82, FILL_GROW = 86, FILL_MAX = 90, EXPECTED_MIN = 512, GROWTH_SHARE = 32 };
 
 static uint64_t buckets_for(uint64_t expected)
 {
@@ -209,6 +241,7 @@ int number_table_new(struct region *region, uint64_t expected, struct number_tab
 	if (!t)
 		return -ENOMEM;
 	*t = (struct number_table){.region = region, .half = half, .which = which, .buckets = (uint32_t)buckets};
+	t->build = atomic_fetch_add(&half->builds, 1) + 1;
 	/* A writer that was killed may have left half a table here. */
 	half_discard(region, half);
 	atomic_store(&half->count, 0);
@@ -220,6 +253,8 @@ int number_table_new(struct region *region, uint64_t expected, struct number_tab
 
 void number_table_free(struct number_table *table)
 {
+	if (table)
+		free(table->next);
 	free(table);
 }
 
@@ -229,38 +264,75 @@ static _Atomic uint32_t *directory_entry(const struct number_table *table, uint3
 	return &directory[id];
 }
 
-int number_table_add_set(struct number_table *table, uint32_t id, uint16_t service, struct span account,
-			 struct span header)
+static void record_write(const struct number_table *table, uint64_t offset, const union set_record *record,
+			 uint64_t size)
+{
+	_Atomic uint32_t *to = region_at(table->region, table->half->heap.offset + offset);
+	for (size_t i = 0; i * sizeof(*to) < size; i++)
+		atomic_store_explicit(&to[i], record->word[i], memory_order_relaxed);
+}
+
+/* Returns 1 if it was added, 0 if it is there, or -ENOSPC. */
+static int set_add(struct number_table *table, uint32_t id, const union set_record *record, uint64_t size)
 {
 	struct half *half = table->half;
-	if (id == 0 || account.len > FIELD_NAME_MAX || header.len > FIELD_NAME_MAX)
-		return -EINVAL;
 	if (id >= half->directory.size / sizeof(uint32_t))
 		return -ENOSPC;
 	if (atomic_load(directory_entry(table, id)) != 0)
 		return 0;
 	uint64_t offset = atomic_load(&half->heap_used);
-	uint64_t size = sizeof(struct set_record) + account.len + header.len;
 	uint64_t next = (offset + size + HEAP_UNIT - 1) / HEAP_UNIT * HEAP_UNIT;
 	/* the reader's bound looks at the largest record, so keep that much free behind the last one */
-	if (next + sizeof(struct set_record) + 2 * UINT8_MAX > half->heap.size || offset / HEAP_UNIT > UINT32_MAX)
+	if (next + sizeof(*record) > half->heap.size || offset / HEAP_UNIT > UINT32_MAX)
 		return -ENOSPC;
-	struct set_record *record = region_at(table->region, half->heap.offset + offset);
-	record->service = service;
-	record->account_length = (uint8_t)account.len;
-	record->header_length = (uint8_t)header.len;
-	memcpy(record->text, account.ptr, account.len);
-	if (header.len)
-		memcpy(record->text + account.len, header.ptr, header.len);
+	record_write(table, offset, record, size);
 	atomic_store(&half->heap_used, next);
 	atomic_store_explicit(directory_entry(table, id), (uint32_t)(offset / HEAP_UNIT), memory_order_release);
-	return 0;
+	table->set_max = id > table->set_max ? id : table->set_max;
+	return 1;
+}
+
+static struct number_table *next_of(struct number_table *table);
+static void growth_end(struct number_table *table);
+
+int number_table_add_set(struct number_table *table, uint32_t id, uint16_t service, struct span account,
+			 struct span header)
+{
+	union set_record record = {.id = id, .service = service};
+	if (id == 0 || account.len == 0 || account.len > FIELD_NAME_MAX || header.len > FIELD_NAME_MAX)
+		return -EINVAL;
+	record.account_length = (uint8_t)account.len;
+	record.header_length = (uint8_t)header.len;
+	memcpy(record.text, account.ptr, account.len);
+	if (header.len)
+		memcpy(record.text + account.len, header.ptr, header.len);
+	uint64_t size = offsetof(union set_record, text) + account.len + header.len;
+	int result = set_add(table, id, &record, size);
+	/* the same place in both: the rest of the directory is copied later */
+	if (result > 0 && next_of(table) && set_add(table->next, id, &record, size) < 0)
+		growth_end(table);
+	return result < 0 ? result : 0;
+}
+
+static void set_drop(struct number_table *table, uint32_t id)
+{
+	const struct half *half = table->half;
+	uint32_t place = directory_read(table->region, half, id);
+	if (!place)
+		return;
+	union set_record record;
+	_Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)record_at(table->region, half, place) + 1;
+	record.word[1] = atomic_load(word);
+	record.account_length = 0;
+	atomic_store(word, record.word[1]);
+	atomic_store_explicit(directory_entry(table, id), 0, memory_order_release);
 }
 
 void number_table_drop_set(struct number_table *table, uint32_t id)
 {
-	if (id != 0 && id < table->half->directory.size / sizeof(uint32_t))
-		atomic_store_explicit(directory_entry(table, id), 0, memory_order_release);
+	set_drop(table, id);
+	if (next_of(table))
+		set_drop(table->next, id);
 }
 
 /* The slot that holds the number, or the free one where it belongs; NULL if the table is full. */
@@ -281,27 +353,33 @@ static struct bucket *slot_for(const struct number_table *table, uint64_t e164, 
 	return NULL;
 }
 
-int number_table_put(struct number_table *table, uint64_t e164, uint32_t set)
+/* True if one more would make it fuller than @p percent. */
+static bool fuller_than(const struct number_table *table, unsigned percent)
+{
+	return (table->used + 1) * 100 > (uint64_t)table->buckets * BUCKET_KEYS * percent;
+}
+
+static int number_put(struct number_table *table, uint64_t e164, uint32_t place)
 {
 	unsigned i;
 	struct bucket *bucket = slot_for(table, e164, &i);
 	if (!bucket)
 		return -ENOSPC;
 	if (atomic_load_explicit(&bucket->key[i], memory_order_relaxed) == e164) {
-		atomic_store_explicit(&bucket->set[i], set, memory_order_release);
+		atomic_store_explicit(&bucket->record[i], place, memory_order_release);
 		return 0;
 	}
-	if ((table->used + 1) * 100 > (uint64_t)table->buckets * BUCKET_KEYS * FILL_MAX)
+	if (fuller_than(table, FILL_MAX))
 		return -ENOSPC;
 	/* value before key: a reader that sees the key sees its set */
-	atomic_store_explicit(&bucket->set[i], set, memory_order_release);
+	atomic_store_explicit(&bucket->record[i], place, memory_order_release);
 	atomic_store_explicit(&bucket->key[i], e164, memory_order_release);
 	table->used++;
 	atomic_fetch_add(&table->half->count, 1);
 	return 0;
 }
 
-void number_table_delete(struct number_table *table, uint64_t e164)
+static void number_delete(struct number_table *table, uint64_t e164)
 {
 	unsigned i;
 	struct bucket *bucket = slot_for(table, e164, &i);
@@ -310,6 +388,159 @@ void number_table_delete(struct number_table *table, uint64_t e164)
 	/* The slot is not used again before the next table: a reader may stand between its key and its set. */
 	atomic_store_explicit(&bucket->key[i], BUCKET_DELETED, memory_order_release);
 	atomic_fetch_sub(&table->half->count, 1);
+}
+
+/* ------- growing ------- */
+
+/*
+ * A table grows by a copy in the other half, made by the changes themselves: each one copies GROW_BYTES, so that none
+ * waits long. Meanwhile changes are made in both. Numbers stand in the order of their hashes in either table, so both
+ * are gone through once from start to end.
+ */
+enum { GROW_BYTES = 256 << 10 };
+
+static bool published(const struct number_table *table)
+{
+	uint64_t root = load_root(table->region);
+	return root && root_half(root) == table->which;
+}
+
+static void growth_end(struct number_table *table)
+{
+	free(table->next);
+	table->next = NULL;
+}
+
+/* The table that it grows into; NULL if it does not grow, or another table was begun in that half. */
+static struct number_table *next_of(struct number_table *table)
+{
+	if (table->next && atomic_load(&table->next->half->builds) != table->next->build)
+		growth_end(table);
+	return table->next;
+}
+
+/* Copies words up to @p end, at most @p most bytes; returns the bytes left of that. */
+static uint64_t area_copy(const struct number_table *table, const struct area *from, const struct area *to,
+			  uint64_t *done, uint64_t end, uint64_t most)
+{
+	const _Atomic uint64_t *source = region_at(table->region, from->offset);
+	_Atomic uint64_t *target = region_at(table->region, to->offset);
+	for (; *done < end && most; *done += sizeof(*source), most -= sizeof(*source)) {
+		uint64_t i = *done / sizeof(*source);
+		atomic_store_explicit(&target[i], atomic_load_explicit(&source[i], memory_order_relaxed),
+				      memory_order_relaxed);
+	}
+	return most;
+}
+
+static int bucket_copy(const struct bucket *bucket, struct number_table *to)
+{
+	int result = 0;
+	for (unsigned i = 0; i < BUCKET_KEYS && result == 0; i++) {
+		uint64_t key = atomic_load_explicit(&bucket->key[i], memory_order_relaxed);
+		if (key != 0 && key != BUCKET_DELETED)
+			result = number_put(to, key, atomic_load_explicit(&bucket->record[i], memory_order_relaxed));
+	}
+	return result;
+}
+
+/* Sets keep their places; @p most is a multiple of a bucket. Returns 1 when all is copied, 0 if not, or -ENOSPC. */
+static int growth_step(struct number_table *table, uint64_t most)
+{
+	struct number_table *next = table->next;
+	const struct half *from = table->half, *to = next->half;
+	uint64_t directory_end = ((uint64_t)table->set_max / 2 + 1) * 2 * sizeof(uint32_t);
+	most = area_copy(table, &from->heap, &to->heap, &table->heap_copied, table->heap_end, most);
+	most = area_copy(table, &from->directory, &to->directory, &table->directory_copied, directory_end, most);
+	const struct bucket *bucket = region_at(table->region, from->buckets.offset);
+	for (; most >= sizeof(*bucket) && table->bucket_copied < table->buckets; most -= sizeof(*bucket)) {
+		int result = bucket_copy(&bucket[table->bucket_copied++], next);
+		if (result)
+			return result;
+	}
+	return table->bucket_copied == table->buckets;
+}
+
+static int ranges_copy(const struct number_table *table, struct number_table *to)
+{
+	uint64_t ranges = atomic_load(&table->half->range_root), done = 0;
+	const struct area *from = &table->half->segments[range_slot(ranges)];
+	const struct area *slot = &to->half->segments[range_slot(ranges)];
+	area_copy(table, from, slot, &done, segment_index_size(range_segments(ranges)), UINT64_MAX);
+	atomic_store(&to->half->range_root, ranges);
+	return 0;
+}
+
+/* A little larger than need be, so that it does not grow again at once. */
+static int growth_start(struct number_table *table, uint64_t expected)
+{
+	int result = number_table_new(table->region, expected, &table->next);
+	if (result)
+		return result;
+	table->next->set_max = table->set_max;
+	table->heap_end = atomic_load(&table->half->heap_used);
+	atomic_store(&table->next->half->heap_used, table->heap_end);
+	table->heap_copied = table->directory_copied = table->bucket_copied = 0;
+	return 0;
+}
+
+static void growth_finish(struct number_table *table)
+{
+	struct number_table *next = table->next;
+	ranges_copy(table, next);
+	number_table_publish(next);
+	*table = *next;
+	free(next);
+}
+
+/* For want of room it goes on until it is full. */
+static void growth_go_on(struct number_table *table)
+{
+	uint64_t count = number_table_size(table);
+	if (!next_of(table) &&
+	    (!fuller_than(table, FILL_GROW) || !published(table) || growth_start(table, count + count / GROWTH_SHARE)))
+		return;
+	int result = growth_step(table, GROW_BYTES);
+	if (result > 0)
+		growth_finish(table);
+	else if (result < 0)
+		growth_end(table);
+}
+
+int number_table_put(struct number_table *table, uint64_t e164, uint32_t set)
+{
+	uint32_t place = directory_read(table->region, table->half, set);
+	int result = number_put(table, e164, place);
+	if (result)
+		return result;
+	if (next_of(table) && number_put(table->next, e164, place))
+		growth_end(table);
+	growth_go_on(table);
+	return 0;
+}
+
+void number_table_delete(struct number_table *table, uint64_t e164)
+{
+	number_delete(table, e164);
+	if (next_of(table))
+		number_delete(table->next, e164);
+}
+
+int number_table_copy(struct number_table *table, uint64_t expected, struct number_table **copy)
+{
+	growth_end(table);
+	int result = growth_start(table, expected);
+	if (result)
+		return result;
+	result = growth_step(table, UINT64_MAX);
+	if (result > 0) {
+		ranges_copy(table, table->next);
+		*copy = table->next;
+		table->next = NULL;
+		return 0;
+	}
+	growth_end(table);
+	return result;
 }
 
 uint64_t number_table_size(const struct number_table *table)
@@ -386,67 +617,28 @@ void number_image_end(struct number_table *table, const struct number_image *ima
 		}
 	atomic_store(&table->half->count, table->used - deleted);
 	atomic_store(&table->half->heap_used, image->size[NUMBER_IMAGE_SETS]);
+	uint64_t sets = image->size[NUMBER_IMAGE_DIRECTORY] / sizeof(uint32_t);
+	table->set_max = sets ? (uint32_t)(sets - 1) : 0;
 }
 
 /* ------- ranges ------- */
 
-/* Turns nested ranges into segments that follow one another: a range ends where the one around it goes on. */
-struct flattener {
-	struct segment *segments;
-	uint64_t room, count;
-	struct number_range open[NUMBER_RANGE_DEPTH];
-	unsigned depth;
-};
-
-static int segment_add(struct flattener *f, uint64_t start, uint32_t set)
+static uint32_t range_record(const void *context, uint32_t set)
 {
-	if (f->count && f->segments[f->count - 1].start == start)
-		f->count--; /* a range that begins where another ends */
-	if (f->count == f->room)
-		return -ENOSPC;
-	f->segments[f->count++] = (struct segment){.start = start, .set = set};
-	return 0;
-}
-
-/* Ends the open ranges that do not reach @p e164. */
-static int ranges_close(struct flattener *f, uint64_t e164)
-{
-	int result = 0;
-	while (result == 0 && f->depth && f->open[f->depth - 1].last < e164) {
-		uint64_t last = f->open[--f->depth].last;
-		result = segment_add(f, last + 1, f->depth ? f->open[f->depth - 1].set : 0);
-	}
-	return result;
-}
-
-static int range_open(struct flattener *f, const struct number_range *range)
-{
-	int result = ranges_close(f, range->first);
-	if (result)
-		return result;
-	if (range->last < range->first || (f->depth && f->open[f->depth - 1].last < range->last))
-		return -EINVAL;
-	if (f->depth == NUMBER_RANGE_DEPTH)
-		return -E2BIG;
-	f->open[f->depth++] = *range;
-	return segment_add(f, range->first, range->set);
+	const struct number_table *table = context;
+	return directory_read(table->region, table->half, set);
 }
 
 int number_table_set_ranges(struct number_table *table, const struct number_range *ranges, size_t count)
 {
 	struct half *half = table->half;
-	uint64_t generation = range_generation(atomic_load(&half->range_root)) + 1;
+	uint64_t generation = range_generation(atomic_load(&half->range_root)) + 1, segments = 0;
 	const struct area *slot = &half->segments[generation % RANGE_SLOTS];
-	struct flattener f = {.segments = region_at(table->region, slot->offset),
-			      .room = slot->size / sizeof(struct segment)};
-	int result = 0;
+	const struct segment_source source = {ranges, count, range_record, table};
 	region_discard(table->region, slot);
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = range_open(&f, &ranges[i]);
+	int result = segment_index_write(region_at(table->region, slot->offset), slot->size, &source, &segments);
 	if (result == 0)
-		result = ranges_close(&f, UINT64_MAX);
-	if (result == 0)
-		atomic_store_explicit(&half->range_root, generation << 32 | f.count, memory_order_seq_cst);
+		atomic_store_explicit(&half->range_root, generation << 32 | segments, memory_order_seq_cst);
 	return result;
 }
 

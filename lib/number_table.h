@@ -42,7 +42,8 @@ int number_table_next(const struct region *region, uint64_t *cursor, uint64_t *e
 struct number_table;
 
 /**
- * Starts a new, unpublished table with room for @p expected numbers and some growth.
+ * Starts a new, unpublished table with room for @p expected numbers and some growth. The published one must not change
+ * before the new one is published or freed.
  * Returns 0, -ENOMEM or -ENOSPC (the region is too small).
  */
 int number_table_new(struct region *region, uint64_t expected, struct number_table **table);
@@ -55,11 +56,20 @@ int number_table_add_set(struct number_table *table, uint32_t id, uint16_t servi
 /** Takes a set away (its account was deleted). */
 void number_table_drop_set(struct number_table *table, uint32_t id);
 
-/** Adds or changes a number; its set must have been added. Returns 0, or -ENOSPC: build a larger one from the store. */
+/**
+ * Adds or changes a number; its set must have been added. A published table grows by itself, a piece with each call; it
+ * is then in two places, until calls enough have been made. Returns 0 or -ENOSPC (the region is full).
+ */
 int number_table_put(struct number_table *table, uint64_t e164, uint32_t set);
 
 /** Takes a number away; one that is not there is fine. */
 void number_table_delete(struct number_table *table, uint64_t e164);
+
+/**
+ * A copy that nobody sees yet, with room for @p expected numbers; @p table must not change before the copy is published
+ * or freed. Returns as number_table_new().
+ */
+int number_table_copy(struct number_table *table, uint64_t expected, struct number_table **copy);
 
 /** Exact numbers in it. */
 uint64_t number_table_size(const struct number_table *table);

@@ -12,7 +12,7 @@ const size_t region_size_min = (size_t)64 << 20;
 const size_t region_size_default = (size_t)32 << 30;
 
 /* Shares of the region in 128ths: two halves, and the four slots of the topology. */
-enum { DIRECTORY_SHARE = 7, HEAP_SHARE = 24, BUCKETS_SHARE = 24, SEGMENTS_SHARE = 1, SLOT_SHARE = 2 };
+enum { DIRECTORY_SHARE = 7, HEAP_SHARE = 24, BUCKETS_SHARE = 24, SEGMENTS_SHARE = 2, SLOT_SHARE = 2 };
 
 _Static_assert(2 * (DIRECTORY_SHARE + HEAP_SHARE + BUCKETS_SHARE + RANGE_SLOTS * SEGMENTS_SHARE) +
 			       TOPOLOGY_SLOTS * SLOT_SHARE <

@@ -9,10 +9,10 @@
 #include "region.h"
 
 enum {
-	REGION_LAYOUT = 3,
+	REGION_LAYOUT = 4,
 	TOPOLOGY_SLOTS = 4,
 	NUMBER_HALVES = 2,
-	RANGE_SLOTS = 4,
+	RANGE_SLOTS = 2,
 	BUCKET_KEYS = 5,
 };
 
@@ -23,36 +23,39 @@ struct area {
 
 /** One cache line: an exact look-up reads one, as long as its numbers have not overflowed into the next. */
 struct bucket {
-	_Atomic uint64_t key[BUCKET_KEYS]; /**< 0: free, and none follows; BUCKET_DELETED; else the number */
-	_Atomic uint32_t set[BUCKET_KEYS];
+	_Atomic uint64_t key[BUCKET_KEYS];    /**< 0: free, and none follows; BUCKET_DELETED; else the number */
+	_Atomic uint32_t record[BUCKET_KEYS]; /**< place in the heap / HEAP_UNIT */
 	uint32_t unused;
 };
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 #define BUCKET_DELETED UINT64_MAX
 
-/** The ranges as they apply: from start up to the next segment's start. Sorted; the last one has set 0. */
-struct segment {
-	uint64_t start;
-	uint32_t set; /**< 0: no range here */
-	uint32_t unused;
-};
-
 /** What one half holds. */
 struct half {
-	struct area directory; /**< _Atomic uint32_t by set id: offset in heap / 8; 0: no such set */
-	struct area heap;      /**< struct set_record, 8-byte aligned */
+	struct area directory; /**< _Atomic uint32_t by set id: place in the heap / HEAP_UNIT; 0: no such set */
+	struct area heap;      /**< union set_record */
 	struct area buckets;
-	struct area segments[RANGE_SLOTS];
+	struct area segments[RANGE_SLOTS]; /**< segment_index.h */
 	_Atomic uint64_t count, heap_used;
+	_Atomic uint64_t builds; /**< tables begun here: the writer's own earlier one knows that it was given up */
 	/** generation << 32 | number of segments; they stand in slot generation % RANGE_SLOTS */
 	_Atomic uint64_t range_root;
 };
 
-/** Never changed once its directory entry was stored. */
-struct set_record {
-	uint16_t service;
-	uint8_t account_length, header_length;
-	char text[]; /**< account, header */
+enum { HEAP_UNIT = 4, SET_TEXT_MAX = 2 * UINT8_MAX, SET_WORDS = (8 + SET_TEXT_MAX + HEAP_UNIT - 1) / HEAP_UNIT };
+
+/**
+ * An attribute set. Written and read in words, because a reader may come late. Once it is in use it does not change,
+ * but for account_length: 0 when it was dropped.
+ */
+union set_record {
+	struct {
+		uint32_t id;
+		uint16_t service;
+		uint8_t account_length, header_length;
+		char text[SET_TEXT_MAX]; /**< account, header */
+	};
+	uint32_t word[SET_WORDS];
 };
 
 struct region {

@@ -17,7 +17,7 @@
 #include "number.h"
 #include "range.h"
 
-enum { VERSION = 1, PAGE = 4096, BLOCK = 1 << 20 };
+enum { VERSION = 2, PAGE = 4096, BLOCK = 1 << 20 };
 static const char magic[8] = "TRNKSNAP";
 
 /* The first page, little-endian like the table itself; then the parts, each from a page on. */

@@ -92,28 +92,113 @@ static void test_longest_names_fit_and_longer_ones_do_not(void **state)
 	assert_int_equal(strlen(set.header), FIELD_NAME_MAX);
 }
 
-static void test_full_table_asks_for_a_larger_one_and_keeps_what_it_has(void **state)
+/* The region is too small for two tables of that size. */
+static void test_full_table_that_cannot_grow_says_so_and_keeps_what_it_has(void **state)
 {
 	struct fixture *f = *state;
 	struct attribute_set set;
+	struct number_table *full;
 	uint64_t count = 0;
-	number_table_add_set(f->table, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
 	number_table_publish(f->table);
-	while (number_table_put(f->table, 1000 + count, 1) == 0)
+	assert_int_equal(number_table_new(f->region, 1000, &full), 0);
+	number_table_add_set(full, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
+	while (number_table_put(full, 1000 + count, 1) == 0) /* not published, so it does not grow */
 		count++;
-	assert_in_range(count, 512, 700);
-	struct number_table *larger;
-	assert_int_equal(number_table_new(f->region, count * 4, &larger), 0);
-	number_table_add_set(larger, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
-	for (uint64_t i = 0; i < count; i++)
-		assert_int_equal(number_table_put(larger, 1000 + i, 1), 0);
-	assert_int_equal(number_table_count(f->region), count);
-	number_table_publish(larger);
+	assert_in_range(count, 1000, 1200);
+	assert_int_equal(number_table_put(full, 1000, 1), 0);
+	number_table_publish(full);
 	for (uint64_t i = 0; i < count; i++)
 		assert_int_equal(number_table_find(f->region, 1000 + i, &set), 0);
-	assert_int_equal(number_table_put(larger, 1000 + count, 1), 0);
-	number_table_free(f->table);
-	f->table = larger;
+	number_table_free(full);
+}
+
+/* Sets, ranges, deleted and changed numbers of before, during and after. */
+static void test_published_table_grows_by_itself(void **state)
+{
+	enum { NUMBERS = 40000 };
+	struct fixture *f = *state;
+	struct attribute_set set;
+	const struct number_range range = {900, 999, 3};
+	number_table_publish(f->table);
+	number_table_add_set(f->table, 3, 1, SPAN_LIT("range"), SPAN_LIT(""));
+	number_table_set_ranges(f->table, &range, 1);
+	for (uint32_t i = 0; i < NUMBERS; i++) {
+		uint32_t id = 10 + i / 7;
+		assert_int_equal(number_table_add_set(f->table, id, 1, SPAN_LIT("acme"), SPAN_LIT("gold")), 0);
+		assert_int_equal(number_table_put(f->table, 1000 + i, id), 0);
+		if (i % 5 == 4)
+			number_table_delete(f->table, 1000 + i - 4);
+		if (i % 5 == 3)
+			assert_int_equal(number_table_put(f->table, 1000 + i - 2, 3), 0);
+		assert_int_equal(number_table_find(f->region, 950, &set), 0);
+	}
+	assert_int_equal(number_table_count(f->region), NUMBERS / 5 * 4);
+	for (uint32_t i = 0; i < NUMBERS; i++) {
+		int found = number_table_find(f->region, 1000 + i, &set);
+		assert_int_equal(found, i % 5 == 0 ? -ENOENT : 0);
+		if (found == 0)
+			assert_int_equal(set.id, i % 5 == 1 ? 3 : 10 + i / 7);
+	}
+}
+
+static void test_copy_has_all_and_is_seen_when_published(void **state)
+{
+	struct fixture *f = *state;
+	struct attribute_set set;
+	const struct number_range range = {900, 999, 2};
+	struct number_table *copy;
+	number_table_add_set(f->table, 1, 1, SPAN_LIT("acme"), SPAN_LIT("gold"));
+	number_table_add_set(f->table, 2, 1, SPAN_LIT("bolt"), SPAN_LIT(""));
+	number_table_set_ranges(f->table, &range, 1);
+	for (uint64_t i = 0; i < 500; i++)
+		assert_int_equal(number_table_put(f->table, 1000 + i, 1), 0);
+	number_table_delete(f->table, 1001);
+	number_table_publish(f->table);
+	assert_int_equal(number_table_copy(f->table, 5000, &copy), 0);
+	assert_int_equal(number_table_size(copy), 499);
+	assert_int_equal(number_table_add_set(copy, 3, 1, SPAN_LIT("core"), SPAN_LIT("")), 0);
+	for (uint64_t i = 0; i < 4000; i++)
+		assert_int_equal(number_table_put(copy, 2000 + i, 3), 0);
+	assert_int_equal(number_table_find(f->region, 2000, &set), -ENOENT);
+	number_table_publish(copy);
+	assert_int_equal(number_table_find(f->region, 1000, &set), 0);
+	assert_string_equal(set.header, "gold");
+	assert_int_equal(number_table_find(f->region, 1001, &set), -ENOENT);
+	assert_int_equal(number_table_find(f->region, 2000, &set), 0);
+	assert_string_equal(set.account, "core");
+	assert_int_equal(number_table_find(f->region, 950, &set), 0);
+	assert_int_equal(set.id, 2);
+	assert_int_equal(number_table_count(f->region), 4499);
+	number_table_free(copy);
+}
+
+/* What was copied so far was taken away by another table, which was then given up: it must begin again. */
+static void test_growth_begins_again_after_a_table_was_begun_in_its_place(void **state)
+{
+	enum { NUMBERS = 200000, BEFORE_GROWTH = 9757 };
+	struct fixture *f = *state;
+	struct attribute_set set;
+	struct number_table *other, *large;
+	uint64_t i = 0;
+	number_table_publish(f->table);
+	assert_int_equal(number_table_new(f->region, NUMBERS, &large), 0);
+	number_table_add_set(large, 1, 1, SPAN_LIT("acme"), SPAN_LIT(""));
+	while (i < NUMBERS)
+		assert_int_equal(number_table_put(large, 100000 + i++, 1), 0);
+	number_table_publish(large);
+	while (i < NUMBERS + BEFORE_GROWTH + 5) /* some pieces are copied */
+		assert_int_equal(number_table_put(large, 100000 + i++, 1), 0);
+	assert_int_equal(number_table_new(f->region, 0, &other), 0);
+	number_table_add_set(other, 5, 1, SPAN_LIT("other"), SPAN_LIT(""));
+	assert_int_equal(number_table_put(other, 77, 5), 0);
+	number_table_free(other);
+	while (i < NUMBERS + 2 * BEFORE_GROWTH)
+		assert_int_equal(number_table_put(large, 100000 + i++, 1), 0);
+	assert_int_equal(number_table_count(f->region), i);
+	while (i-- > 0)
+		assert_int_equal(number_table_find(f->region, 100000 + i, &set), 0);
+	assert_int_equal(number_table_find(f->region, 77, &set), -ENOENT);
+	number_table_free(large);
 }
 
 static void test_half_built_table_of_a_killed_writer_leaves_no_trace(void **state)
@@ -281,6 +366,28 @@ static void test_ranges_agree_with_a_plain_model(void **state)
 	}
 }
 
+/* More than one level of the index, at each number of segments around a full node. */
+static void test_many_ranges_are_found_at_their_edges(void **state)
+{
+	enum { MOST = 3000 };
+	struct fixture *f = *state;
+	struct number_range *ranges = calloc(MOST, sizeof(*ranges));
+	add_sets(f->table, 7);
+	number_table_publish(f->table);
+	for (uint64_t i = 0; i < MOST; i++)
+		ranges[i] = (struct number_range){10000 + i * 10, 10000 + i * 10 + 6, (uint32_t)(i % 7 + 1)};
+	for (size_t count = 1; count <= MOST; count += count < 100 ? 1 : 97) {
+		assert_int_equal(number_table_set_ranges(f->table, ranges, count), 0);
+		for (size_t i = 0; i < count; i++) {
+			assert_int_equal(set_at(f->region, ranges[i].first - 1), 0);
+			assert_int_equal(set_at(f->region, ranges[i].first), ranges[i].set);
+			assert_int_equal(set_at(f->region, ranges[i].last), ranges[i].set);
+			assert_int_equal(set_at(f->region, ranges[i].last + 1), 0);
+		}
+	}
+	free(ranges);
+}
+
 struct reading {
 	const struct region *region;
 	_Atomic bool stop;
@@ -342,7 +449,10 @@ int main(void)
 		TEST(test_nothing_is_seen_before_publish),
 		TEST(test_change_and_delete_are_seen_at_once),
 		TEST(test_longest_names_fit_and_longer_ones_do_not),
-		TEST(test_full_table_asks_for_a_larger_one_and_keeps_what_it_has),
+		TEST(test_full_table_that_cannot_grow_says_so_and_keeps_what_it_has),
+		TEST(test_published_table_grows_by_itself),
+		TEST(test_copy_has_all_and_is_seen_when_published),
+		TEST(test_growth_begins_again_after_a_table_was_begun_in_its_place),
 		TEST(test_half_built_table_of_a_killed_writer_leaves_no_trace),
 		TEST(test_table_larger_than_the_region_is_refused),
 		TEST(test_table_agrees_with_a_plain_model),
@@ -350,6 +460,7 @@ int main(void)
 		TEST(test_ranges_that_overlap_in_part_are_refused_and_the_old_ones_stay),
 		TEST(test_ranges_nested_too_deep_are_refused),
 		TEST(test_ranges_agree_with_a_plain_model),
+		TEST(test_many_ranges_are_found_at_their_edges),
 		TEST(test_readers_always_find_what_is_there_while_tables_are_swapped),
 	};
 	return cmocka_run_group_tests_name("number_table", tests, NULL, NULL);
