@@ -41,7 +41,7 @@ def kamailio_version():
 @functools.cache
 def module_path():
     """Kamailio's -L value: the folders of our built modules, then the stock ones."""
-    names = ("provisioning", "number_route", "custom_header", "site_failover")
+    names = ("provisioning", "number_route", "custom_header", "site_failover", "srtp_policy")
     folders = []
     for name in names:
         for path in sorted(BUILD.rglob(f"{name}.so")):

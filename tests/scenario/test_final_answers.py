@@ -261,19 +261,26 @@ class TestMedia(AnswerCase):
             return endpoint.wait(lambda m: not m.is_request and m.call_id == call.call_id and m.cseq == request.cseq
                                  and m.method == request.method and m.status >= 200, what="answer")
 
-        for method in ("INVITE", "UPDATE"):
+        for method in ("UPDATE", "INVITE"):
             with self.subTest(method):
                 request = served.dialog_request(method, self.gateway.proxy, body=sdp(self.HOST))
-                self.assertEqual(answer(teams, request).status, 488)
+                refusal = answer(teams, request)
+                self.assertEqual(refusal.status, 488)
+                self.assertRegex(refusal.get("Warning"), r'^304 trunkgate ".*SRTP.*"$')
                 request = call.dialog_request(method, body=sdp(west.host))
                 request = teams.wait(lambda m: m.is_request and m.call_id == call.call_id and m.method == method
                                      and m.cseq == call.cseq)
                 self.assertIn("RTP/SAVP", request.body)
                 teams.reply(request, 200, headers=[("Contact", teams.contact)], body=sdp(self.HOST))
-                reply = answer(west, request)
-                self.assertEqual((reply.status, reply.body), (200, ""))
-        call.dialog_request("BYE")
-        served.ended()
+                refusal = answer(west, request)
+                self.assertEqual((refusal.status, refusal.body), (488, ""))
+                self.assertRegex(refusal.get("Warning"), r'^304 trunkgate ".*SRTP.*"$')
+        # An answer to a new INVITE leaves two people with different ideas of the call: it ends.
+        for endpoint in (west, teams):
+            bye = endpoint.request("BYE", call_id=call.call_id)
+            endpoint.reply(bye, 200)
+            self.assertIn("SIP;cause=488", bye.get("Reason"))
+            self.assertEqual(len(endpoint.requests("BYE", call.call_id)), 1)
 
     def test_late_offer_to_a_group_with_srtp_is_srtp(self):
         west, teams = self.gateway.peer["west"], self.gateway.peer["teams-1"]
@@ -315,11 +322,11 @@ class TestMedia(AnswerCase):
             self.gateway.rtpengine.start()
             self.recovered()
 
-    def test_answer_that_calls_itself_sdp_and_is_none_gets_503_and_the_callee_bye(self):
+    def test_answer_that_calls_itself_sdp_and_is_none_gets_488_and_the_callee_bye(self):
         call = self.invite()
         served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
         served.reply(200, body="this is no session description\r\n")
-        self.assertEqual(call.final().status, 503)
+        self.assertEqual(call.final().status, 488)
         served.acked()
         served.ended()
 

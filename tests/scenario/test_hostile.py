@@ -206,13 +206,13 @@ class TestSdpInHiding(HostileCase):
                 call.dialog_request("BYE")
                 served.ended()
 
-    def test_answer_that_cannot_be_replaced_gets_503_and_the_callee_bye(self):
+    def test_answer_that_cannot_be_replaced_gets_488_and_the_callee_bye(self):
         call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE)
         served = self.teams.served(call_id=call.call_id)
         self.reply(served.invite, 183, *parts("alternative", sdp(ELSEWHERE)))
         self.assertEqual(call.provisional(183).body, "")
         self.reply(served.invite, 200, *parts("alternative", sdp(ELSEWHERE)))
-        self.assertEqual(call.final().status, 503)
+        self.assertEqual(call.final().status, 488)
         served.acked()
         served.ended()
 
@@ -241,16 +241,18 @@ class TestSdpInHiding(HostileCase):
         call.dialog_request("BYE")
         served.ended()
 
-    def test_reinvite_whose_answer_cannot_be_replaced_keeps_the_call(self):
+    def test_reinvite_whose_answer_cannot_be_replaced_ends_the_call_on_both_sides(self):
         call, served = self.established()
         call.dialog_request("INVITE", body=sdp(self.west.host))
         request = self.teams.wait(lambda m: m.is_request and m.call_id == call.call_id and m.method == "INVITE"
                                   and m.cseq == call.cseq)
         self.reply(request, 200, *parts("alternative", sdp(ELSEWHERE)))
-        answer = self.answer(self.west, request)
-        self.assertEqual((answer.status, answer.body), (200, ""))
-        call.dialog_request("BYE")
-        self.assertEqual(served.ended().get("Reason"), None)
+        self.assertEqual(self.answer(self.west, request).status, 488)
+        for endpoint in (self.west, self.teams):
+            bye = endpoint.request("BYE", call_id=call.call_id)
+            endpoint.reply(bye, 200)
+            self.assertIn("SIP;cause=488", bye.get("Reason"))
+        wait_until(lambda: not relayed(self.gateway, call), 3, "the call is deleted")
 
     def test_prack_brings_an_offer_or_the_late_answer(self):
         for early, body in (("an offer", None), ("no offer", "")):

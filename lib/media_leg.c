@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** Policies of peer groups, and rtpengine's words for them. */
+#include "media_leg.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const enum srtp_mode modes[] = {
+	[MEDIA_RTP] = SRTP_FORBIDDEN,
+	[MEDIA_SRTP] = SRTP_REQUIRED,
+	[MEDIA_SRTP_OPTIONAL] = SRTP_OPTIONAL,
+};
+
+int media_leg_read(enum media media, struct span suites, struct span profiles, struct media_leg *leg)
+{
+	uint32_t suite_set = 0, profile_set = 0;
+	bool known = media >= MEDIA_RTP && media <= MEDIA_SRTP_OPTIONAL;
+
+	*leg = (struct media_leg){.policy.mode = known ? modes[media] : SRTP_REQUIRED};
+	if (!known || srtp_suites_parse(suites, &suite_set, NULL) || srtp_profiles_parse(profiles, &profile_set, NULL))
+		return -EINVAL;
+	if (suites.len == 0 && profiles.len > 0 && profile_set)
+		suite_set = 0;
+	if (profiles.len == 0 && suites.len > 0)
+		profile_set = 0;
+	leg->policy.suites = suite_set;
+	leg->policy.profiles = profile_set;
+	leg->offers_dtls = suite_set == 0 && profile_set != 0;
+	return 0;
+}
+
+/* ------- words ------- */
+
+struct words {
+	char *text;
+	size_t length;
+};
+
+/* All words together are shorter than RTPENGINE_WORDS_MAX: a test adds them up. */
+__attribute__((format(printf, 2, 3))) static void say(struct words *words, const char *format, ...)
+{
+	va_list arguments;
+	size_t room = RTPENGINE_WORDS_MAX - words->length;
+
+	va_start(arguments, format);
+	int length = vsnprintf(words->text + words->length, room, format, arguments);
+	va_end(arguments);
+	if (length > 0)
+		words->length += (size_t)length < room ? (size_t)length : room - 1;
+}
+
+static bool by_sdes(const struct media_leg *leg)
+{
+	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.suites != 0;
+}
+
+static void say_suites(struct words *words, const struct media_leg *sender, const struct media_leg *receiver,
+		       enum sdes_words kind)
+{
+	uint32_t allowed = ~(uint32_t)0;
+
+	if (by_sdes(sender))
+		allowed &= sender->policy.suites;
+	if (by_sdes(receiver))
+		allowed &= receiver->policy.suites;
+	if (!by_sdes(sender) && !by_sdes(receiver))
+		allowed = 0;
+	for (unsigned i = 0; srtp_suites[i].name; i++) {
+		bool is_allowed = allowed >> i & 1 && srtp_suites[i].encrypts;
+		if (is_allowed == (kind == SDES_ONLY))
+			say(words, " SDES-%s-%s", kind == SDES_ONLY ? "only" : "no", srtp_suites[i].name);
+	}
+}
+
+static const char *offered_profile(const struct media_leg *receiver)
+{
+	if (receiver->policy.mode == SRTP_FORBIDDEN)
+		return "RTP/AVP DTLS=off";
+	if (receiver->offers_dtls)
+		return "UDP/TLS/RTP/SAVP SDES-off";
+	return receiver->policy.mode == SRTP_REQUIRED ? "RTP/SAVP DTLS=off" : "RTP/AVP OSRTP-offer DTLS=off";
+}
+
+/* An answer keeps the profile of the offer. */
+static const char *answered_profile(const struct media_leg *receiver)
+{
+	if (receiver->policy.mode == SRTP_FORBIDDEN || receiver->policy.profiles == 0)
+		return receiver->policy.mode == SRTP_OPTIONAL ? "OSRTP-accept DTLS=off" : "DTLS=off";
+	return receiver->policy.mode == SRTP_OPTIONAL ? "OSRTP-accept" : "DTLS=passive";
+}
+
+size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *receiver, enum rtpengine_verb verb,
+		       enum sdes_words kind, char text[RTPENGINE_WORDS_MAX])
+{
+	struct words words = {.text = text};
+
+	say(&words, "%s replace-origin replace-session-connection ICE=remove",
+	    verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
+	say_suites(&words, sender, receiver, kind);
+	if (sender->limited)
+		say(&words, " strict-source endpoint-learning=off");
+	return words.length;
+}

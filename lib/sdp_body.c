@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** What a body calls itself, and what its parts do. */
+#include "sdp_body.h"
+
+#include <strings.h>
+
+static const char *const white = " \t\r\n";
+
+static bool is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c);
+}
+
+/* How often @p word stands in @p text, in whatever case. */
+static size_t count(struct span text, struct span word)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i + word.len <= text.len; i++)
+		found += strncasecmp(text.ptr + i, word.ptr, word.len) == 0;
+	return found;
+}
+
+/* The media type alone, without parameters. */
+static bool is_type(struct span type, struct span wanted)
+{
+	while (type.len > 0 && is_one_of(type.ptr[0], white)) {
+		type.ptr++;
+		type.len--;
+	}
+	return type.len >= wanted.len && strncasecmp(type.ptr, wanted.ptr, wanted.len) == 0 &&
+	       (type.len == wanted.len || is_one_of(type.ptr[wanted.len], "; \t\r\n"));
+}
+
+static enum sdp_body kind_of_parts(struct span type, struct span body)
+{
+	size_t parts = count(body, SPAN_LIT("application/sdp"));
+
+	if (parts == 0)
+		return SDP_BODY_NONE;
+	return parts == 1 && is_type(type, SPAN_LIT("multipart/mixed")) ? SDP_BODY_OPEN : SDP_BODY_BAD;
+}
+
+enum sdp_body sdp_body_kind(struct span type, struct span body)
+{
+	if (body.len == 0)
+		return SDP_BODY_NONE;
+	if (type.len == 0)
+		return SDP_BODY_BAD;
+	if (count(type, SPAN_LIT("multipart")) > 0)
+		return kind_of_parts(type, body);
+	if (count(type, SPAN_LIT("sdp")) == 0)
+		return SDP_BODY_NONE;
+	return is_type(type, SPAN_LIT("application/sdp")) && count(type, SPAN_LIT(",")) == 0 ? SDP_BODY_OPEN
+											     : SDP_BODY_BAD;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** Does the body of a SIP message hold SDP, openly or in hiding? */
+#ifndef TRUNKGATE_SDP_BODY_H
+#define TRUNKGATE_SDP_BODY_H
+
+#include "span.h"
+
+enum sdp_body {
+	SDP_BODY_NONE, /**< no SDP: nothing to judge */
+	SDP_BODY_OPEN, /**< application/sdp, or multipart/mixed with one such part */
+	SDP_BODY_BAD,  /**< calls itself SDP, but a relay cannot replace it: several parts, or within another kind of
+			  body */
+};
+
+/** By the value of Content-Type ("" = none) and the body; either may hold anything, zero bytes too. */
+enum sdp_body sdp_body_kind(struct span type, struct span body);
+
+#endif

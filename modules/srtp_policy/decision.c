@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** SDP held against the policies of the two ends. */
+#include "decision.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include <core/dprint.h>
+#include <core/globals.h>
+
+#include "glue.h"
+#include "message_sdp.h"
+#include "party.h"
+#include "state.h"
+
+static const char no_relay[] = "No Media Relay";
+
+/* Of the message in hand: a process handles one after the other. */
+static struct {
+	unsigned id;
+	bool known;
+	struct decision decision;
+} current;
+
+static struct decision *decision_new(struct sip_msg *msg)
+{
+	current.id = msg->id;
+	current.known = true;
+	current.decision = (struct decision){.code = 503, .reason = no_relay};
+	return &current.decision;
+}
+
+const struct decision *decision_read(struct sip_msg *msg)
+{
+	if (!current.known || current.id != msg->id)
+		decision_new(msg);
+	return &current.decision;
+}
+
+/* ------- refusals ------- */
+
+static void warn(struct decision *decision, int code, const char *text)
+{
+	snprintf(decision->warning, sizeof(decision->warning), "%d trunkgate \"%s\"", code, text);
+}
+
+static int refuse_sdp(struct sip_msg *msg, struct decision *decision, const struct party *party,
+		      const struct sdp_verdict *verdict)
+{
+	char text[SDP_TEXT_MAX];
+
+	sdp_verdict_text(verdict, text, sizeof(text));
+	decision->code = 488;
+	decision->reason = verdict->reason == SDP_UNREADABLE ? "Not SDP" : "Not Acceptable Here";
+	warn(decision, sdp_warning_code(verdict->reason), text);
+	policy_count(refused[verdict->reason]);
+	LM_WARN("SDP of %s %s refused, call %.*s: %s\n", party->group, party->peer, STR_FMT(&msg->callid->body), text);
+	return -1;
+}
+
+static int refuse_unreadable(struct sip_msg *msg, struct decision *decision, const struct party *party)
+{
+	return refuse_sdp(msg, decision, party, &(struct sdp_verdict){.reason = SDP_UNREADABLE});
+}
+
+static int refuse_address(struct sip_msg *msg, struct decision *decision, const struct party *party,
+			  const struct sdp_address *address)
+{
+	char text[INET6_ADDRSTRLEN] = "a name";
+
+	if (address->numeric)
+		inet_ntop(AF_INET6, address->bytes, text, sizeof(text));
+	decision->code = 488;
+	decision->reason = "Media Address Not Allowed";
+	warn(decision, 399, "media address is not among those of the peer");
+	policy_count(foreign_address);
+	LM_WARN("media address %s of %s %s is not allowed, call %.*s\n", text, party->group, party->peer,
+		STR_FMT(&msg->callid->body));
+	return -1;
+}
+
+/* ------- media addresses ------- */
+
+/* 0.0.0.0 and :: are on hold (RFC 3264 8.4): nothing comes from there. */
+static bool is_unspecified(const uint8_t address[16])
+{
+	static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t zero[16];
+
+	return memcmp(address, mapped, 16) == 0 || memcmp(address, zero, 16) == 0;
+}
+
+static bool is_judged(const struct sdp_address *address, const struct sdp_verdict *verdict)
+{
+	if (address->origin == SDP_CANDIDATE) /* rtpengine takes no ICE (ICE=remove) */
+		return false;
+	if (address->section > 0 && address->section <= verdict->count &&
+	    verdict->sections[address->section - 1].rejected)
+		return false;
+	return !address->numeric || !is_unspecified(address->bytes);
+}
+
+static bool find_foreign(struct span sdp, const struct party *party, const struct sdp_verdict *verdict,
+			 struct sdp_address *address)
+{
+	unsigned section = 0;
+
+	while (sdp_address_next(&sdp, &section, address))
+		if (is_judged(address, verdict) && (!address->numeric || !party_may_send_from(party, address->bytes)))
+			return true;
+	return false;
+}
+
+/* ------- the two checks ------- */
+
+static int unknown_parties(struct sip_msg *msg)
+{
+	LM_ERR("call %.*s: no known peer group at both ends\n", STR_FMT(&msg->callid->body));
+	return -1;
+}
+
+/* Its SDP says what the callee could do, and his address: nobody needs it. */
+static bool is_negative_answer(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 300;
+}
+
+int decision_of_sender(struct sip_msg *msg)
+{
+	struct decision *decision = decision_new(msg);
+	struct parties parties;
+	struct sdp_verdict verdict;
+	struct sdp_address address;
+	struct span sdp;
+
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || !msg->callid)
+		return -1;
+	int found = message_sdp(msg, &sdp);
+	if (found != 0 && is_negative_answer(msg)) {
+		message_strip(msg);
+		return 2;
+	}
+	if (found == 0)
+		return 2;
+	if (parties_find(msg, &parties))
+		return unknown_parties(msg);
+	policy_count(checked);
+	if (found < 0)
+		return refuse_unreadable(msg, decision, &parties.sender);
+	if (sdp_check(sdp, &parties.sender.leg.policy, &verdict) != SDP_ACCEPTABLE)
+		return refuse_sdp(msg, decision, &parties.sender, &verdict);
+	if (parties.sender.leg.limited && find_foreign(sdp, &parties.sender, &verdict, &address))
+		return refuse_address(msg, decision, &parties.sender, &address);
+	return 1;
+}
+
+int decision_of_receiver(struct sip_msg *msg)
+{
+	struct decision *decision = decision_new(msg);
+	struct parties parties;
+	struct sdp_verdict verdict;
+	struct span sdp;
+
+	if (message_new_sdp(msg, &sdp)) {
+		LM_ERR("rtpengine left SDP as it was; its parameters write_sdp_pv and read_sdp_pv must not be set\n");
+		return -1;
+	}
+	if (parties_find(msg, &parties))
+		return unknown_parties(msg);
+	/* what rtpengine leaves in is a promise of ours: nothing that would have to be taken out */
+	if (sdp_check(sdp, &parties.receiver.leg.policy, &verdict) == SDP_ACCEPTABLE && verdict.removable == 0)
+		return 1;
+	if (verdict.reason == SDP_ACCEPTABLE)
+		verdict.reason = SDP_NO_ALLOWED_SUITE;
+	return refuse_sdp(msg, decision, &parties.receiver, &verdict);
+}

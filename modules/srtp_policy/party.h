@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The two ends of a message: who sent it, who gets it, and what their media must be. */
+#ifndef TRUNKGATE_SRTP_POLICY_PARTY_H
+#define TRUNKGATE_SRTP_POLICY_PARTY_H
+
+#include <core/parser/msg_parser.h>
+
+#include "field.h"
+#include "media_leg.h"
+
+struct party {
+	char group[FIELD_NAME_MAX + 1], peer[FIELD_NAME_MAX + 1]; /**< peer "" = several share its address */
+	uint32_t id;
+	struct media_leg leg;
+};
+
+struct parties {
+	struct party sender, receiver;
+};
+
+/** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
+int parties_find(struct sip_msg *msg, struct parties *parties);
+
+/** May the party's media come from here (16 bytes, IPv4 mapped)? */
+bool party_may_send_from(const struct party *party, const uint8_t address[16]);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** Content-Type, a line end, a body: what has no "sdp" in it holds none, what is open names it once. */
+#include "fuzz.h"
+#include "sdp_body.h"
+
+#include <strings.h>
+
+static bool mentions(struct span text, const char *word)
+{
+	for (size_t i = 0; i + strlen(word) <= text.len; i++)
+		if (strncasecmp(text.ptr + i, word, strlen(word)) == 0)
+			return true;
+	return false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *end = size ? memchr(data, '\n', size) : NULL;
+	if (!end)
+		return 0;
+	struct span type = {(const char *)data, (size_t)(end - data)};
+	struct span body = {(const char *)end + 1, size - type.len - 1};
+	enum sdp_body kind = sdp_body_kind(type, body);
+	bool named = mentions(type, "sdp") || mentions(body, "application/sdp");
+	REQUIRE(kind == SDP_BODY_NONE || body.len > 0);
+	REQUIRE(kind != SDP_BODY_OPEN || named);
+	REQUIRE(kind == SDP_BODY_NONE || named || type.len == 0);
+	return 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit.h"
+
+#include "media_leg.h"
+
+#include <errno.h>
+
+static struct media_leg leg_of(enum media media, const char *suites, const char *profiles)
+{
+	struct media_leg leg;
+	assert_int_equal(media_leg_read(media, span_of(suites), span_of(profiles), &leg), 0);
+	return leg;
+}
+
+static const char *words_of(struct media_leg sender, struct media_leg receiver, enum rtpengine_verb verb,
+			    enum sdes_words kind)
+{
+	static char text[RTPENGINE_WORDS_MAX];
+	size_t length = rtpengine_words(&sender, &receiver, verb, kind, text);
+	assert_int_equal(length, strlen(text));
+	return text;
+}
+
+static void test_default_is_one_suite_and_its_profile(void **state)
+{
+	struct media_leg leg = leg_of(MEDIA_SRTP, "", "");
+	(void)state;
+	assert_int_equal(leg.policy.mode, SRTP_REQUIRED);
+	assert_int_equal(leg.policy.suites, srtp_suites_default());
+	assert_int_equal(leg.policy.profiles, srtp_profiles_default());
+	assert_false(leg.offers_dtls);
+	assert_int_equal(leg_of(MEDIA_RTP, "", "").policy.mode, SRTP_FORBIDDEN);
+	assert_int_equal(leg_of(MEDIA_SRTP_OPTIONAL, "", "").policy.mode, SRTP_OPTIONAL);
+}
+
+static void test_naming_one_kind_excludes_the_other(void **state)
+{
+	struct media_leg sdes = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "");
+	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AEAD_AES_128_GCM");
+	struct media_leg both = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "SRTP_AEAD_AES_128_GCM");
+	struct media_leg none = leg_of(MEDIA_SRTP, "", "none");
+	(void)state;
+	assert_true(sdes.policy.suites && !sdes.policy.profiles && !sdes.offers_dtls);
+	assert_true(!dtls.policy.suites && dtls.policy.profiles && dtls.offers_dtls);
+	assert_true(both.policy.suites && both.policy.profiles && !both.offers_dtls);
+	assert_int_equal(none.policy.suites, srtp_suites_default());
+	assert_int_equal(none.policy.profiles, 0);
+	assert_false(none.offers_dtls);
+}
+
+static void test_unknown_names_allow_nothing(void **state)
+{
+	struct media_leg leg;
+	(void)state;
+	assert_int_equal(media_leg_read(MEDIA_SRTP, SPAN_LIT("ROT13"), SPAN_LIT(""), &leg), -EINVAL);
+	assert_true(!leg.policy.suites && !leg.policy.profiles && leg.policy.mode == SRTP_REQUIRED);
+	assert_int_equal(media_leg_read((enum media)9, SPAN_LIT(""), SPAN_LIT(""), &leg), -EINVAL);
+	assert_true(!leg.policy.suites && !leg.policy.profiles && leg.policy.mode == SRTP_REQUIRED);
+}
+
+static void test_words_of_an_offer_are_the_receivers(void **state)
+{
+	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "", "");
+	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
+	const char *rest = " replace-origin replace-session-connection ICE=remove SDES-only-AES_CM_128_HMAC_SHA1_80";
+	static const struct {
+		const char *profile;
+	} expected[] = {{"RTP/SAVP DTLS=off"}, {"RTP/AVP OSRTP-offer DTLS=off"}};
+	char text[RTPENGINE_WORDS_MAX];
+	(void)state;
+	snprintf(text, sizeof(text), "%s%s", expected[0].profile, rest);
+	assert_string_equal(words_of(rtp, srtp, RTPENGINE_OFFER, SDES_ONLY), text);
+	snprintf(text, sizeof(text), "%s%s", expected[1].profile, rest);
+	assert_string_equal(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", ""), RTPENGINE_OFFER, SDES_ONLY), text);
+	snprintf(text, sizeof(text), "RTP/AVP DTLS=off%s", rest);
+	assert_string_equal(words_of(srtp, rtp, RTPENGINE_OFFER, SDES_ONLY), text);
+	assert_string_equal(words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
+			    "UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove");
+}
+
+static void test_words_of_an_answer_name_no_profile(void **state)
+{
+	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "", "none");
+	(void)state;
+	assert_string_equal(words_of(rtp, rtp, RTPENGINE_ANSWER, SDES_ONLY),
+			    "DTLS=off replace-origin replace-session-connection ICE=remove");
+	assert_null(strstr(words_of(srtp, rtp, RTPENGINE_ANSWER, SDES_NO), "RTP/"));
+	assert_ptr_equal(strstr(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", "none"), RTPENGINE_ANSWER, SDES_NO),
+				"OSRTP-accept DTLS=off "),
+			 words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", "none"), RTPENGINE_ANSWER, SDES_NO));
+	assert_null(strstr(words_of(rtp, leg_of(MEDIA_SRTP, "", ""), RTPENGINE_ANSWER, SDES_NO), "DTLS=off"));
+}
+
+static void test_excluded_suites_are_named_for_old_versions(void **state)
+{
+	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "AEAD_AES_256_GCM", "");
+	const char *words = words_of(rtp, srtp, RTPENGINE_OFFER, SDES_NO);
+	(void)state;
+	assert_null(strstr(words, "SDES-no-AEAD_AES_256_GCM"));
+	for (unsigned i = 0; srtp_suites[i].name; i++)
+		if (strcmp(srtp_suites[i].name, "AEAD_AES_256_GCM")) {
+			char word[64];
+			snprintf(word, sizeof(word), " SDES-no-%s", srtp_suites[i].name);
+			assert_non_null(strstr(words, word));
+		}
+}
+
+static void test_two_secured_sides_share_what_both_allow(void **state)
+{
+	struct media_leg a = leg_of(MEDIA_SRTP, "AEAD_AES_256_GCM AES_CM_128_HMAC_SHA1_80", "");
+	struct media_leg b = leg_of(MEDIA_SRTP, "", ""), c = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "");
+	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
+	(void)state;
+	assert_non_null(strstr(words_of(a, b, RTPENGINE_OFFER, SDES_ONLY), "SDES-only-AES_CM_128_HMAC_SHA1_80"));
+	assert_null(strstr(words_of(a, b, RTPENGINE_OFFER, SDES_ONLY), "GCM"));
+	assert_null(strstr(words_of(a, c, RTPENGINE_OFFER, SDES_ONLY), "SDES-only"));
+	assert_non_null(strstr(words_of(c, dtls, RTPENGINE_OFFER, SDES_ONLY), "SDES-only-AEAD_AES_128_GCM"));
+}
+
+static void test_limited_sender_is_bound_to_its_address(void **state)
+{
+	struct media_leg open = leg_of(MEDIA_RTP, "", ""), limited = open;
+	const char *bound = " strict-source endpoint-learning=off";
+	(void)state;
+	limited.limited = true;
+	assert_non_null(strstr(words_of(limited, open, RTPENGINE_OFFER, SDES_NO), bound));
+	assert_non_null(strstr(words_of(limited, open, RTPENGINE_ANSWER, SDES_NO), bound));
+	assert_null(strstr(words_of(open, limited, RTPENGINE_OFFER, SDES_NO), bound));
+}
+
+static void test_all_words_together_fit(void **state)
+{
+	struct media_leg none = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_128_GCM", "");
+	struct media_leg other = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_256_GCM", "");
+	(void)state;
+	none.limited = true;
+	const char *words = words_of(none, other, RTPENGINE_OFFER, SDES_NO);
+	assert_in_range(strlen(words), 400, RTPENGINE_WORDS_MAX - 64);
+	assert_non_null(strstr(words, "endpoint-learning=off"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_default_is_one_suite_and_its_profile),
+		cmocka_unit_test(test_naming_one_kind_excludes_the_other),
+		cmocka_unit_test(test_unknown_names_allow_nothing),
+		cmocka_unit_test(test_words_of_an_offer_are_the_receivers),
+		cmocka_unit_test(test_words_of_an_answer_name_no_profile),
+		cmocka_unit_test(test_excluded_suites_are_named_for_old_versions),
+		cmocka_unit_test(test_two_secured_sides_share_what_both_allow),
+		cmocka_unit_test(test_limited_sender_is_bound_to_its_address),
+		cmocka_unit_test(test_all_words_together_fit),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
