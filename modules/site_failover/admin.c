@@ -163,6 +163,15 @@ static int find_peer(uint32_t peer, struct shown *shown)
 	return result;
 }
 
+/* The time of day at a time of our clock. */
+static time_t wall_clock(uint64_t when_ms)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t ago_ms = site_clock_ms() - when_ms;
+	return (time_t)(((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - ago_ms) / 1000);
+}
+
 /* What is shown of a target that nobody has looked at yet. */
 static const struct observed unknown = {};
 
@@ -183,7 +192,7 @@ static int add_row(rpc_t *rpc, void *context, const struct shown *shown, const s
 	if (place->has_address)
 		place_uri(place, uri);
 	if (observed != &unknown)
-		write_time(since, time(NULL) - (time_t)((now_ms - observed->health.since_ms) / 1000));
+		write_time(since, wall_clock(observed->health.since_ms));
 	if (rpc->add(context, "{", &row) < 0)
 		return -ENOSPC;
 	if (rpc->struct_add(row, "dssss", "id", (int)place->peer, "name", place->name, "group", place->group, "site",

@@ -189,6 +189,8 @@ static void send_probe(const struct turn *turn)
 			 turn->settings->probe_timeout_ms) &&
 	    take_answer(observed, probe, false))
 		probe_failed(observed, HEALTH_PROBE_REFUSED, "OPTIONS could not be sent");
+	/* it may be gone before the next look */
+	observed->connection = connection_find(turn->place);
 }
 
 static void check_deadline(const struct turn *turn)

@@ -39,6 +39,7 @@ modparam("provisioning", "worker", "@WORKER@")
 modparam("tm", "remap_503_500", 0)
 modparam("tm", "wt_timer", @KEPT@)
 modparam("tm", "failure_reply_mode", @MODE@)
+@PARAMETERS@
 
 request_route {
 	if (is_present_hf("X-Fork")) {
@@ -137,6 +138,7 @@ class Gateway(Case):
     worker = None
     kept = 5000
     reply_mode = 3
+    parameters = ""
 
     @classmethod
     def prepare(cls):
@@ -155,7 +157,8 @@ class Gateway(Case):
     @classmethod
     def config(cls):
         text = CONFIG
-        for word, value in {"@PORT@": cls.port, "@OTHER@": cls.other, "@KEPT@": cls.kept, "@MODE@": cls.reply_mode}.items():
+        for word, value in {"@PORT@": cls.port, "@OTHER@": cls.other, "@KEPT@": cls.kept, "@MODE@": cls.reply_mode,
+                            "@PARAMETERS@": cls.parameters}.items():
             text = text.replace(word, str(value))
         return text.replace("@WORKER@", cls.worker) if cls.worker else text
 

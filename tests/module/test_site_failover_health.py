@@ -2,13 +2,15 @@
 """The Kamailio module site_failover: probes, keepalives, connections and the state of targets."""
 
 import pathlib
+import socket
+import struct
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from harness.site_failover import Gateway
+from harness.site_failover import SILENCE, Gateway
 from harness.wait import wait_until
 
 
@@ -111,6 +113,119 @@ class TestKeepalive(Gateway):
         wait_until(lambda: len(self.west.options) >= 4, 8)
         self.assertLessEqual(self.counter("probes_sent") - before, 3)
         self.assertGreaterEqual(self.counter("keepalives_sent"), 3)
+
+
+class Connections(Gateway):
+    """The sites are reached over TCP; probes are far apart, so what is seen at once is seen by the connection."""
+
+    transports = {"operator": "TCP"}
+    settings = {"probeIntervalMs": 60000, "probeTimeoutMs": 2000}
+
+    def shows(self, peer, state, reason=""):
+        wait_until(lambda: self.listed(peer).get("observed") == state and reason in self.listed(peer)["reason"], 5,
+                   f"{peer} is {state} {reason}", 0.05)
+
+    def setUp(self):
+        self.shows("west", "up")
+        wait_until(lambda: self.west.options, 5, "west was probed")
+
+
+class TestConnectionIdle(Connections):
+    def test_connection_is_open_before_the_first_call_and_carries_it(self):
+        opened = {message.source for message in self.west.options}
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.assertIn(served.invite.source, opened)
+        self.talk(call, served)
+
+    def test_connection_that_ends_idle_is_opened_anew_at_once(self):
+        self.west.options.clear()
+        self.west.stop()
+        self.west.start()
+        wait_until(lambda: self.west.options, 2, "a probe over a new connection")
+        self.shows("west", "up")
+
+
+class TestConnectionRefused(Connections):
+    def test_target_that_refuses_connections_is_down_before_the_next_call(self):
+        self.west.stop()
+        self.shows("west", "down", "connection refused")
+        call = self.call()
+        self.talk(call, self.east.served(0.4, call.call_id))
+        self.assertEqual(self.finals_of(call), [200])
+
+
+class TestConnectionReset(Connections):
+    def test_reset_with_a_call_unanswered_counts_at_once(self):
+        def reset(endpoint, message):
+            if message.is_request and message.method == "INVITE":
+                message.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                message.connection.close()
+                return True
+        self.west.behave = reset
+        sent = time.monotonic()
+        call = self.call()
+        self.shows("west", "down", "connection lost")
+        self.assertLess(time.monotonic() - sent, SILENCE)
+        self.talk(call, self.east.served(SILENCE + 2, call.call_id))
+
+
+class TestConnectionEnded(Connections):
+    """West accepts connections and ends them, as a peer whose handshake fails does."""
+
+    def test_target_that_ends_each_connection_is_down_before_the_first_call(self):
+        self.shows("east", "up")
+        self.west.stop()
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self.west.host, self.west.port))
+            listener.listen(8)
+            listener.settimeout(5)
+            listener.accept()[0].close()
+            self.shows("west", "down", "connection")
+
+
+class TestProbesOff(Gateway):
+    settings = {"probeIntervalMs": 0, "downAfter": 2}
+    parameters = 'modparam("site_failover", "retry_interval", 1000)'
+
+    def silent_call(self):
+        call = self.call()
+        self.west.served(call_id=call.call_id)
+        self.talk(call, self.east.served(SILENCE + 2, call.call_id))
+
+    def test_calls_alone_take_a_target_down_and_bring_it_back(self):
+        for _ in range(2):
+            self.silent_call()
+        row = self.listed("west")
+        self.assertEqual((row["observed"], row["reason"], row["next_probe"]), ("down", "no answer", "-1"))
+        wait_until(lambda: self.listed("west")["observed"] == "probing", 3, "west gets a trial call", 0.05)
+        call = self.call()
+        self.talk(call, self.west.served(call_id=call.call_id))
+        wait_until(lambda: self.listed("west")["observed"] == "up", 1)
+        self.assertEqual(self.west.options + self.east.options, [])
+
+
+class TestSlowStart(Gateway):
+    """After its recovery a target gets its share of the calls little by little."""
+
+    settings = {"probeIntervalMs": 100, "probeTimeoutMs": 100, "downAfter": 1, "slowStartMs": 3600000}
+
+    def test_most_calls_stay_away_from_a_target_that_just_came_back(self):
+        self.west.answer_options = None
+        wait_until(lambda: self.listed("west")["observed"] == "down", 5)
+        self.west.answer_options = 200
+        wait_until(lambda: self.listed("west")["observed"] == "up", 5)
+        first = {"west": 0, "east": 0}
+        for _ in range(40):
+            call = self.call()
+            wait_until(lambda: self.west.requests("INVITE", call.call_id) or self.east.requests("INVITE", call.call_id))
+            endpoint = self.west if self.west.requests("INVITE", call.call_id) else self.east
+            first[endpoint.user] += 1
+            endpoint.served(call_id=call.call_id).reply(486)
+            call.final()
+        self.assertLess(first["west"], 20)
+        self.assertGreater(first["east"], 20)
 
 
 class TestNameWithoutAddress(Gateway):
