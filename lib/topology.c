@@ -128,6 +128,18 @@ int prefix_parse(struct span text, struct prefix *prefix)
 	return 0;
 }
 
+const char *address_fault(const uint8_t address[16])
+{
+	static const uint8_t zeros[16], broadcast[4] = {0xff, 0xff, 0xff, 0xff};
+	const uint8_t *last = address + sizeof(ipv4_mapped);
+	bool ipv4 = memcmp(address, ipv4_mapped, sizeof(ipv4_mapped)) == 0;
+	if (memcmp(ipv4 ? last : address, zeros, ipv4 ? 4 : 16) == 0)
+		return "is the unspecified address";
+	if (ipv4 && memcmp(last, broadcast, sizeof(broadcast)) == 0)
+		return "is the broadcast address";
+	return (ipv4 ? (last[0] & 0xf0) == 0xe0 : address[0] == 0xff) ? "is a multicast address" : NULL;
+}
+
 /* ------- the picture ------- */
 
 struct text {

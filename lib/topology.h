@@ -49,6 +49,8 @@ struct prefix {
 };
 /** "192.0.2.0/24", "2001:db8::/32", or an address alone (/32, /128). Host bits must be 0. Returns 0 or -EINVAL. */
 int prefix_parse(struct span text, struct prefix *prefix);
+/** NULL, or why nobody can be called at an address. */
+const char *address_fault(const uint8_t address[16]);
 
 /* --- what the worker hands in; spans need live only during topology_publish() --- */
 

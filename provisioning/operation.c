@@ -92,6 +92,16 @@ static const char *state_fault(struct span text)
 	return admin_state_parse(text, &state) ? "must be auto, drain or disabled" : NULL;
 }
 
+static const char *switch_fault(struct span text)
+{
+	return span_equal(text, SPAN_LIT("on")) || span_equal(text, SPAN_LIT("off")) ? NULL : "must be on or off";
+}
+
+static const char *switch_choice(size_t index)
+{
+	return index == 0 ? "on" : index == 1 ? "off" : NULL;
+}
+
 static const char *state_choice(size_t index)
 {
 	return index <= ADMIN_DISABLED ? admin_state_name((enum admin_state)index) : NULL;
@@ -123,6 +133,7 @@ static const struct argument_kind
 			.fault = dry_run_fault,
 			.choice = dry_run_choice},
 	peer_kind = {.name = "peer", .rule = "name of a peer: 1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
+	switch_kind = {.name = "switch", .rule = "on or off", .fault = switch_fault, .choice = switch_choice},
 	state_kind = {.name = "state", .rule = "auto, drain or disabled", .fault = state_fault, .choice = state_choice};
 
 const struct operation operations[] = {
@@ -207,6 +218,13 @@ const struct operation operations[] = {
 	 .help = "set the administrative state of a peer on this node",
 	 .arguments = {{.name = "peer", .kind = &peer_kind, .required = true},
 		       {.name = "state", .kind = &state_kind, .required = true}},
+	 .flags = OPERATION_WRITES | OPERATION_NODE_LOCAL},
+	{.name = "target_list",
+	 .help = "list peers with their addresses, as DNS gives them",
+	 .arguments = {{.name = "limit", .kind = &limit_kind}, {.name = "after", .kind = &peer_kind}}},
+	{.name = "node_drain",
+	 .help = "take no new calls on this node, or take them again",
+	 .arguments = {{.name = "state", .kind = &switch_kind, .required = true}},
 	 .flags = OPERATION_WRITES | OPERATION_NODE_LOCAL},
 	{.name = "status", .help = "show the state of store and worker"},
 	{0}};

@@ -97,7 +97,7 @@ void publisher_swap(struct publisher *publisher, struct store *store, struct num
 int publisher_rebuild(struct publisher *publisher, struct store *store)
 {
 	struct number_table *table = NULL;
-	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
+	int rc = topology_store_publish(store, publisher->region, publisher->region_name, publisher->names);
 
 	if (rc == 0)
 		rc = publisher_build(publisher->region, store, &table);
@@ -113,7 +113,7 @@ int publisher_start(struct publisher *publisher, struct store *store, uint64_t *
 {
 	struct number_table *table = NULL;
 	uint64_t changes = 0;
-	int rc = topology_store_publish(store, publisher->region, publisher->region_name);
+	int rc = topology_store_publish(store, publisher->region, publisher->region_name, publisher->names);
 
 	*revision = 0;
 	if (rc || snapshot_read(store, publisher->region, &table, &changes, reason))
@@ -152,7 +152,7 @@ static int change_apply(struct publisher *publisher, struct store *store, const 
 	case CHANGE_RANGES:
 		return ranges_publish(store, publisher->table);
 	case CHANGE_TOPOLOGY:
-		return topology_store_publish(store, publisher->region, publisher->region_name);
+		return topology_store_publish(store, publisher->region, publisher->region_name, publisher->names);
 	default:
 		return 0;
 	}

@@ -30,7 +30,8 @@ struct publisher {
 	struct region *region;
 	struct number_table *table;
 	const char *region_name;
-	bool stale; /**< the last attempt failed: the next one builds everything anew */
+	const struct target_source *names; /**< targets of host names, or NULL */
+	bool stale;                        /**< the last attempt failed: the next one builds everything anew */
 };
 
 /** Builds everything from the store. Returns 0 or -errno; the region then shows what it showed before. */

@@ -409,15 +409,24 @@ bool store_changed(const struct store *store)
 	return kept_digest(reader, kept) || kept[0] != store->digest[0] || kept[1] != store->digest[1];
 }
 
-void store_time(char text[STORE_TIME_SIZE])
+void store_time_text(int64_t ms, char text[STORE_TIME_SIZE])
 {
-	struct timespec now;
+	time_t seconds = (time_t)(ms / 1000);
 	struct tm utc;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
+	gmtime_r(&seconds, &utc);
 	size_t used = strftime(text, STORE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(text + used, STORE_TIME_SIZE - used, ".%03ldZ", now.tv_nsec / 1000000);
+	snprintf(text + used, STORE_TIME_SIZE - used, ".%03dZ", (int)(ms % 1000));
+}
+
+int64_t store_time(char text[STORE_TIME_SIZE])
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	store_time_text(ms, text);
+	return ms;
 }
 
 /* Digests are written as hexadecimal text: no binding of blobs is needed then. */

@@ -72,9 +72,10 @@ void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE
 /** Computes the digest from all rows, to be compared with the kept one. Returns 0 or -errno. */
 int store_digest_compute(struct store *store, uint64_t digest[2]);
 
-/** The time now, in UTC, as kept in the store. */
+/** The time now, in UTC, as kept in the store. Returns the same as Unix time in milliseconds. */
 enum { STORE_TIME_SIZE = 32 };
-void store_time(char text[STORE_TIME_SIZE]);
+int64_t store_time(char text[STORE_TIME_SIZE]);
+void store_time_text(int64_t ms, char text[STORE_TIME_SIZE]);
 
 /**
  * One statement. @p types names the arguments that follow: 'i' int64_t, 't' const char *.

@@ -86,23 +86,17 @@ static bool label_ok(const char *label, size_t length)
 	return true;
 }
 
-/* Why nobody can be called at an address; IPv4 is held as ::ffff:a.b.c.d. */
-static const char *address_fault(struct span text)
+/* Why nobody can be called at an address. */
+static const char *host_address_fault(struct span text)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, broadcast[4] = {0xff, 0xff, 0xff, 0xff};
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct prefix prefix;
 
 	if (prefix_parse(text, &prefix) != 0)
 		return "must be an address";
-	const uint8_t *address = prefix.address, *last = address + sizeof(mapped);
-	bool ipv4 = memcmp(address, mapped, sizeof(mapped)) == 0;
-	if (ipv4 && memchr(text.ptr, ':', text.len))
+	if (memcmp(prefix.address, mapped, sizeof(mapped)) == 0 && memchr(text.ptr, ':', text.len))
 		return "is an IPv4 address in IPv6: write it as IPv4";
-	if (!memcmp(last, (const uint8_t[4]){0}, 4) && (ipv4 || !memcmp(address, (const uint8_t[12]){0}, 12)))
-		return "is the unspecified address";
-	if (ipv4 && memcmp(last, broadcast, sizeof(broadcast)) == 0)
-		return "is the broadcast address";
-	return (ipv4 ? (last[0] & 0xf0) == 0xe0 : address[0] == 0xff) ? "is a multicast address" : NULL;
+	return address_fault(prefix.address);
 }
 
 /* A name whose last label is all digits is a mistyped address (RFC 1123 section 2.1). */
@@ -114,7 +108,7 @@ static const char *host_fault(struct span text)
 	if (text.len == 0 || text.len > TOPOLOGY_HOST_MAX)
 		return text.len ? "is longer than 255 characters" : "is empty";
 	if (is_address(text))
-		return address_fault(text);
+		return host_address_fault(text);
 	for (size_t i = 0; i <= text.len; i++) {
 		if (i < text.len && text.ptr[i] != '.')
 			continue;

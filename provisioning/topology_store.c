@@ -580,7 +580,8 @@ static int picture_build(struct store *store, struct json_object *document, cons
 	return rc ? rc : groups_picture(store, member(document, "peerGroups"), region_name, picture);
 }
 
-int topology_store_publish(struct store *store, struct region *region, const char *region_name)
+int topology_store_publish(struct store *store, struct region *region, const char *region_name,
+			   const struct target_source *names)
 {
 	struct picture picture = {0};
 	struct json_object *document = NULL;
@@ -588,6 +589,7 @@ int topology_store_publish(struct store *store, struct region *region, const cha
 
 	if (rc == 0)
 		rc = picture_build(store, document, region_name, &picture);
+	picture.topology.names = names;
 	if (rc == 0)
 		rc = topology_publish(region, &picture.topology);
 	picture_finish(&picture);

@@ -13,7 +13,11 @@ int topology_store_write(struct store *store, struct json_object *document);
 /** Reads the whole document back. Returns 0 or -errno. */
 int topology_store_read(struct store *store, struct json_object **document);
 
-/** Puts the stored topology in force; @p region_name picks the priorities. Returns 0, -ENOSPC or another -errno. */
-int topology_store_publish(struct store *store, struct region *region, const char *region_name);
+/**
+ * Puts the stored topology in force; @p region_name picks the priorities, @p names (or NULL) knows the targets of
+ * names. Returns 0, -ENOSPC or another -errno.
+ */
+int topology_store_publish(struct store *store, struct region *region, const char *region_name,
+			   const struct target_source *names);
 
 #endif

@@ -29,6 +29,7 @@
 
 #include "field.h"
 #include "job.h"
+#include "resolver.h"
 
 enum {
 	CLIENTS_MAX = 256,
@@ -49,7 +50,7 @@ enum {
 };
 
 struct options {
-	const char *store, *socket, *region_name;
+	const char *store, *socket, *region_name, *nameservers;
 	int region_fd;
 	bool syslog;
 };
@@ -69,6 +70,7 @@ struct worker {
 	struct options options;
 	struct provisioner provisioner;
 	struct publisher publisher;
+	struct resolver *resolver; /* NULL without a region */
 	int listener, signals;
 	struct client clients[CLIENTS_MAX];
 	size_t client_count, input_total;
@@ -350,7 +352,7 @@ static void log_reason(const char *what, const char *reason)
 }
 
 /* A client with a whole line waiting needs no event; one that is owed an answer is not read. */
-static int poll_fill(struct worker *worker, struct pollfd *fds)
+static int poll_fill(struct worker *worker, struct pollfd *fds, size_t *names)
 {
 	int64_t now = request_clock_ms(), wait = IDLE_MS;
 
@@ -366,6 +368,12 @@ static int poll_fill(struct worker *worker, struct pollfd *fds)
 	}
 	int64_t snapshot = snapshot_wait(worker, now);
 	wait = snapshot < wait ? snapshot : wait;
+	*names = 0;
+	if (worker->resolver) {
+		int64_t look_up = resolver_wait_ms(worker->resolver, now);
+		*names = resolver_fds(worker->resolver, fds + OWN_FDS + worker->client_count);
+		wait = look_up < wait ? look_up : wait;
+	}
 	return wait > 0 ? (int)wait : 0;
 }
 
@@ -392,11 +400,12 @@ static void signal_read(struct worker *worker)
 
 static void worker_loop(struct worker *worker)
 {
-	struct pollfd fds[CLIENTS_MAX + OWN_FDS];
+	struct pollfd fds[CLIENTS_MAX + OWN_FDS + RESOLVER_FDS_MAX];
 
 	while (!worker->stop) {
-		size_t count = worker->client_count;
-		int rc = poll(fds, count + OWN_FDS, poll_fill(worker, fds));
+		size_t count = worker->client_count, names;
+		int wait = poll_fill(worker, fds, &names);
+		int rc = poll(fds, count + OWN_FDS + names, wait);
 		if (rc < 0 && errno != EINTR) {
 			log_line(LOG_ERR, "poll: %s", strerror(errno));
 			return;
@@ -411,6 +420,8 @@ static void worker_loop(struct worker *worker)
 		clients_serve(worker, fds + OWN_FDS, count);
 		if (fds[1].revents)
 			clients_accept(worker);
+		if (worker->resolver)
+			resolver_work(worker->resolver, fds + OWN_FDS + count, names, request_clock_ms());
 	}
 }
 
@@ -432,6 +443,23 @@ static int signals_init(void)
 		return -errno;
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+static void name_log(const char *host, const char *reason)
+{
+	log_line(LOG_WARNING, "name %s: %s", host, *reason ? reason : "is looked up again without a fault");
+}
+
+/* Before a picture is published: the targets of the one in the region are taken over. */
+static int resolver_init(struct worker *worker)
+{
+	int rc = resolver_new(worker->publisher.region, worker->options.nameservers, name_log, &worker->resolver);
+
+	if (rc == 0)
+		worker->publisher.names = resolver_source(worker->resolver);
+	else
+		log_line(LOG_ERR, "the name servers cannot be used: %s", strerror(-rc));
+	return rc;
 }
 
 static int region_init(struct worker *worker)
@@ -481,6 +509,8 @@ static int region_start(struct worker *worker)
 {
 	int rc = region_init(worker);
 
+	if (rc == 0 && worker->provisioner.publisher && resolver_init(worker) != 0)
+		return -EINVAL;
 	if (rc == 0 && worker->provisioner.publisher)
 		rc = table_start(worker);
 	if (rc == 0)
@@ -595,16 +625,19 @@ static void worker_finish(struct worker *worker)
 	if (worker->listener >= 0)
 		snapshot_end(worker);
 	publisher_finish(&worker->publisher);
+	resolver_free(worker->resolver);
 	store_free(worker->provisioner.store);
 }
 
 static const char help_text[] =
-	"usage: trunkgate-worker --store FILE --socket PATH [--region-fd N] [--region NAME] [--syslog]\n"
+	"usage: trunkgate-worker --store FILE --socket PATH [--region-fd N] [--region NAME]\n"
+	"                        [--nameservers LIST] [--syslog]\n"
 	"The writer of Trunkgate's store; the Kamailio module `provisioning` starts it.\n"
 	"  --store FILE    the store; made if it is not there\n"
 	"  --socket PATH   local socket for operations, mode 0660\n"
 	"  --region-fd N   descriptor of the shared region; without it, no number table is published\n"
 	"  --region NAME   this node's region: picks the priorities of peers\n"
+	"  --nameservers LIST  such as 192.0.2.53,[2001:db8::53]:5353; those of /etc/resolv.conf if absent\n"
 	"  --syslog        log there and not to stderr\n";
 
 static int region_fd_parse(const char *text, int *fd)
@@ -626,6 +659,7 @@ static int options_parse(int argc, char **argv, struct options *options)
 					      {"socket", required_argument, NULL, 'S'},
 					      {"region-fd", required_argument, NULL, 'f'},
 					      {"region", required_argument, NULL, 'r'},
+					      {"nameservers", required_argument, NULL, 'n'},
 					      {"syslog", no_argument, NULL, 'l'},
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
@@ -639,6 +673,8 @@ static int options_parse(int argc, char **argv, struct options *options)
 			options->socket = optarg;
 		else if (option == 'r')
 			options->region_name = optarg;
+		else if (option == 'n')
+			options->nameservers = *optarg ? optarg : NULL;
 		else if (option == 'l')
 			options->syslog = true;
 		else if (option == 'f' && region_fd_parse(optarg, &options->region_fd) == 0)

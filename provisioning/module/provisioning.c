@@ -23,13 +23,14 @@
 MODULE_VERSION
 
 static struct {
-	char *store, *socket, *worker, *region;
+	char *store, *socket, *worker, *region, *nameservers;
 	int region_size; /* MB; 0: region_size_default */
 } params = {
 	.store = "/var/lib/trunkgate/trunkgate.db",
 	.socket = "/run/trunkgate/worker.sock",
 	.worker = TRUNKGATE_WORKER,
 	.region = "",
+	.nameservers = "",
 };
 
 /* Set before the fork, so it is the same in every process. */
@@ -45,6 +46,7 @@ static const param_export_t parameters[] = {
 	{.name = "socket", .type = PARAM_STRING, .param_pointer = &params.socket},
 	{.name = "worker", .type = PARAM_STRING, .param_pointer = &params.worker},
 	{.name = "region", .type = PARAM_STRING, .param_pointer = &params.region},
+	{.name = "nameservers", .type = PARAM_STRING, .param_pointer = &params.nameservers},
 	{.name = "region_size", .type = PARAM_INT, .param_pointer = &params.region_size},
 	{},
 };
@@ -146,6 +148,7 @@ static int child_init(int rank)
 						    .store = params.store,
 						    .socket = params.socket,
 						    .region = params.region,
+						    .nameservers = params.nameservers,
 						    .region_fd = state.region_fd},
 			       parent);
 	region_close();

@@ -75,7 +75,8 @@ static _Noreturn void worker_exec(const struct supervisor *supervisor, pid_t par
 	close_range(REGION_FD + 1, ~0U, 0);
 	snprintf(region_fd, sizeof(region_fd), "%d", REGION_FD);
 	execl(supervisor->worker, "trunkgate-worker", "--store", supervisor->store, "--socket", supervisor->socket,
-	      "--region-fd", region_fd, "--region", supervisor->region, (char *)NULL);
+	      "--region-fd", region_fd, "--region", supervisor->region, "--nameservers", supervisor->nameservers,
+	      (char *)NULL);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", supervisor->worker, strerror(errno));
 	_exit(127);
 }

@@ -5,6 +5,7 @@
 
 struct supervisor {
 	const char *worker, *store, *socket, *region; /**< region: name of this node's region */
+	const char *nameservers;                      /**< "": those of /etc/resolv.conf */
 	int region_fd;                                /**< the shared memory; kept open across exec */
 };
 

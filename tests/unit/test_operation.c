@@ -104,6 +104,10 @@ static const struct {
 	{REQUEST("peer_set", "\"west-1\""), 400, "state", "is missing"},
 	{REQUEST("peer_set", "\"west-1\",\"down\""), 400, "state", "auto, drain or disabled"},
 	{REQUEST("peer_set", "\"nobody\",\"drain\""), 404, "peer", "no peer nobody"},
+	{REQUEST("node_drain", ""), 400, "state", "is missing"},
+	{REQUEST("node_drain", "\"yes\""), 400, "state", "must be on or off"},
+	{REQUEST("target_list", "\"0\""), 400, "limit", "from 1 to 500"},
+	{REQUEST("target_list", "\"1\",\"nobody\""), 404, "after", "no such peer"},
 	{REQUEST("topology_get", "\"all\""), 400, "argument 1", "'all' is too much"},
 };
 
@@ -243,6 +247,64 @@ static void test_peer_state_is_this_nodes_own(void **state)
 	assert_int_equal(topology_open(provision->publisher.region, &view), 0);
 	assert_int_equal(topology_peer_by_name(&view, SPAN_LIT("east-1"), &peer), 0);
 	assert_int_equal(peer.admin, ADMIN_DISABLED);
+}
+
+static struct topology_settings settings_now(struct provision *provision)
+{
+	struct topology_settings settings;
+	struct topology_view view;
+
+	assert_int_equal(topology_open(provision->publisher.region, &view), 0);
+	assert_int_equal(topology_settings(&view, &settings), 0);
+	return settings;
+}
+
+static void test_drain_of_the_node_is_kept_on_this_node_only(void **state)
+{
+	struct provision *provision = *state;
+	struct topology_settings first, again;
+
+	DONE(LOAD(provision, provision_topology, "t.json"));
+	uint64_t digest = provision->provisioner.store->digest[0];
+	result_is(ASK(provision, "node_drain", "off"), "{\"draining\":false}");
+	DONE(ASK(provision, "node_drain", "on"));
+	assert_true(digest == provision->provisioner.store->digest[0]);
+	first = settings_now(provision);
+	assert_true(first.draining);
+	assert_true(first.draining_since_ms > 1700000000000);
+	struct json_object *answer = ASK(provision, "status");
+	assert_true(json_object_get_boolean(provision_get(provision_get(answer, "result"), "draining")));
+	json_object_put(answer);
+	/* a new worker, a new topology, on once more: the grace time runs from the first on */
+	store_free(provision->provisioner.store);
+	provision_open(provision);
+	DONE(ASK(provision, "node_drain", "on"));
+	DONE(LOAD(provision, "{\"mode\":\"lab\",\"peerGroups\":[]}", "t.json"));
+	assert_int_equal(publisher_rebuild(&provision->publisher, provision->provisioner.store), 0);
+	again = settings_now(provision);
+	assert_true(again.draining && again.draining_since_ms == first.draining_since_ms);
+	assert_int_equal(provision->provisioner.store->revision, 2);
+	result_is(ASK(provision, "node_drain", "off"), "{\"draining\":false}");
+	assert_false(settings_now(provision).draining);
+	assert_int_equal(settings_now(provision).draining_since_ms, 0);
+}
+
+static void test_targets_are_listed_by_peer(void **state)
+{
+	struct provision *provision = *state;
+
+	DONE(LOAD(provision, provision_topology, "t.json"));
+	result_is(ASK(provision, "target_list", "2"),
+		  "{\"items\":[{\"peer\":\"west-1\",\"host\":\"192.0.2.10\",\"targets\":[{\"address\":\"192.0.2.10\","
+		  "\"port\":5062}],\"reason\":\"\"},{\"peer\":\"east-1\",\"host\":\"192.0.2.20\",\"targets\":[{"
+		  "\"address\":\"192.0.2.20\",\"port\":5060}],\"reason\":\"\"}],\"next\":\"east-1\"}");
+	result_is(ASK(provision, "target_list", "2", "east-1"),
+		  "{\"items\":[{\"peer\":\"teams-1\",\"host\":\"sip.example.com\",\"targets\":[],"
+		  "\"reason\":\"not looked up\"}]}");
+	result_is(ASK(provision, "target_list", "2", "teams-1"), "{\"items\":[]}");
+	provision->provisioner.publisher = NULL;
+	provision_refused(ASK(provision, "target_list"), 503, "region", "no worker");
+	provision->provisioner.publisher = &provision->publisher;
 }
 
 static void test_dry_run_changes_nothing(void **state)
@@ -592,6 +654,8 @@ int main(void)
 					   OPERATION_TEST(test_lists_are_paged_by_key),
 					   OPERATION_TEST(test_replica_refuses_changes_but_not_its_own_state),
 					   OPERATION_TEST(test_peer_state_is_this_nodes_own),
+					   OPERATION_TEST(test_drain_of_the_node_is_kept_on_this_node_only),
+					   OPERATION_TEST(test_targets_are_listed_by_peer),
 					   OPERATION_TEST(test_dry_run_changes_nothing),
 					   OPERATION_TEST(test_log_replays_to_the_same_store),
 					   OPERATION_TEST(test_log_names_the_user_and_the_door),
