@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "digest.h"
 #include "number.h"
 #include "range.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** The store: file, lock, schema, transactions, digest, change log. */
-#include "store.h"
+/** The store: file, lock, schema, transactions, change log. */
+#include "digest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,16 +31,12 @@ static const char *const schema_3[] = {
 #include "schema-3.inc"
 	NULL};
 
-/* The i-th brings a store of version i to version i + 1. */
-static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3};
+static const char *const schema_4[] = {
+#include "schema-4.inc"
+	NULL};
 
-/* Rows of these tables are in the digest, but for a column that means nothing outside of this file. */
-static const struct {
-	const char *name, *local;
-} digest_tables[] = {{"account", "id"},  {"attribute_set", ""}, {"number", "account"}, {"setting", ""},
-		     {"peer_group", ""}, {"peer", ""},          {"peer_priority", ""}, {"peer_prefix", ""},
-		     {"service", ""},    {"number_range", ""}};
-enum { DIGEST_TABLES = sizeof(digest_tables) / sizeof(*digest_tables) };
+/* The i-th brings a store of version i to version i + 1. */
+static const char *const *const migrations[STORE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3, schema_4};
 
 /* --- errors --- */
 
@@ -154,172 +150,6 @@ const char *store_text(sqlite3_stmt *statement, int column)
 	const unsigned char *text = sqlite3_column_text(statement, column);
 
 	return text ? (const char *)text : "";
-}
-
-/* --- digest --- */
-
-static void digest_load(const unsigned char bytes[STORE_DIGEST_SIZE], uint64_t digest[2])
-{
-	digest[0] = digest[1] = 0;
-	for (int i = 0; i < STORE_DIGEST_SIZE; i++)
-		digest[i / 8] |= (uint64_t)bytes[i] << (i % 8 * 8);
-}
-
-static void digest_save(const uint64_t digest[2], unsigned char bytes[STORE_DIGEST_SIZE])
-{
-	for (int i = 0; i < STORE_DIGEST_SIZE; i++)
-		bytes[i] = (unsigned char)(digest[i / 8] >> (i % 8 * 8));
-}
-
-static void digest_add(uint64_t digest[2], const uint64_t row[2])
-{
-	digest[0] += row[0];
-	digest[1] += row[1] + (digest[0] < row[0]);
-}
-
-static void digest_subtract(uint64_t digest[2], const uint64_t row[2])
-{
-	uint64_t borrow = digest[0] < row[0];
-
-	digest[0] -= row[0];
-	digest[1] -= row[1] + borrow;
-}
-
-static void hash_number(crypto_generichash_state *state, uint64_t number)
-{
-	unsigned char bytes[8];
-
-	for (int i = 0; i < 8; i++)
-		bytes[i] = (unsigned char)(number >> (8 * i));
-	crypto_generichash_update(state, bytes, sizeof(bytes));
-}
-
-/* Type, length and bytes of each value, so that no two rows look alike. */
-static void hash_value(crypto_generichash_state *state, sqlite3_value *value)
-{
-	int type = sqlite3_value_type(value);
-
-	hash_number(state, (uint64_t)type);
-	if (type == SQLITE_INTEGER) {
-		hash_number(state, (uint64_t)sqlite3_value_int64(value));
-		return;
-	}
-	const void *bytes = type == SQLITE_NULL ? NULL : sqlite3_value_blob(value);
-	size_t length = bytes ? (size_t)sqlite3_value_bytes(value) : 0;
-	hash_number(state, length);
-	crypto_generichash_update(state, bytes, length);
-}
-
-/*
- * SQL: digest_row(sign, table, columns...): counts a row in (1) or out (-1). A column that a later schema added comes
- * as NULL where it has its default, and NULLs at the end do not count: a migration leaves the digest as it was.
- */
-static void digest_row(sqlite3_context *context, int count, sqlite3_value **values)
-{
-	struct store *store = sqlite3_user_data(context);
-	uint64_t *digest = store->digest;
-	int sign = sqlite3_value_int(values[0]);
-	crypto_generichash_state state;
-	unsigned char bytes[STORE_DIGEST_SIZE];
-	uint64_t row[2];
-
-	crypto_generichash_init(&state, NULL, 0, sizeof(bytes));
-	while (sqlite3_value_type(values[count - 1]) == SQLITE_NULL)
-		count--;
-	for (int i = 1; i < count; i++)
-		hash_value(&state, values[i]);
-	crypto_generichash_final(&state, bytes, sizeof(bytes));
-	digest_load(bytes, row);
-	if (sign > 0)
-		digest_add(digest, row);
-	else
-		digest_subtract(digest, row);
-	if (strcmp((const char *)sqlite3_value_text(values[1]), "number") == 0)
-		store->number_count += sign;
-	sqlite3_result_null(context);
-}
-
-/* Writes ", <prefix>column, ..." of a digest table, a column with a default as NULL where it has that. */
-static int digest_columns(struct store *store, size_t table, const char *prefix, char *text, size_t size)
-{
-	sqlite3_stmt *statement;
-	size_t used = 0;
-	int rc = store_select(store, &statement,
-			      "SELECT iif(dflt_value IS NULL, ?1 || name, 'nullif(' || ?1 || name || ', ' || dflt_value"
-			      " || ')') FROM pragma_table_info(?2) WHERE name != ?3 ORDER BY cid",
-			      "ttt", prefix, digest_tables[table].name, digest_tables[table].local);
-
-	text[0] = '\0';
-	while (rc == 0 && (rc = store_step(store, &statement)) > 0) {
-		if (used < size)
-			used += (size_t)snprintf(text + used, size - used, ", %s", store_text(statement, 0));
-		rc = 0;
-	}
-	return rc;
-}
-
-/* Temporary triggers: they live with this connection, so the file stays readable and writable for other tools. */
-static int digest_trigger(struct store *store, size_t index)
-{
-	const char *table = digest_tables[index].name;
-	char out[512], in[512], sql[2048];
-	int rc = digest_columns(store, index, "OLD.", out, sizeof(out));
-
-	if (rc == 0)
-		rc = digest_columns(store, index, "NEW.", in, sizeof(in));
-	if (rc)
-		return rc;
-	snprintf(sql, sizeof(sql),
-		 "CREATE TEMP TRIGGER %s_insert AFTER INSERT ON main.%s BEGIN SELECT digest_row(1, '%s'%s); END;"
-		 "CREATE TEMP TRIGGER %s_delete AFTER DELETE ON main.%s BEGIN SELECT digest_row(-1, '%s'%s); END;"
-		 "CREATE TEMP TRIGGER %s_update AFTER UPDATE ON main.%s BEGIN"
-		 " SELECT digest_row(-1, '%s'%s), digest_row(1, '%s'%s); END;",
-		 table, table, table, in, table, table, table, out, table, table, table, out, table, in);
-	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
-}
-
-static int digest_init(struct store *store)
-{
-	if (sqlite3_create_function_v2(store->db, "digest_row", -1, SQLITE_UTF8, store, digest_row, NULL, NULL, NULL) !=
-	    SQLITE_OK)
-		return store_failed(store);
-	for (size_t i = 0; i < DIGEST_TABLES; i++) {
-		int rc = digest_trigger(store, i);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-int store_digest_compute(struct store *store, uint64_t digest[2])
-{
-	uint64_t kept[2] = {store->digest[0], store->digest[1]};
-	int64_t count = store->number_count;
-	int rc = 0;
-
-	store->digest[0] = store->digest[1] = 0;
-	for (size_t i = 0; i < DIGEST_TABLES && rc == 0; i++) {
-		char columns[512], sql[1024];
-		rc = digest_columns(store, i, "", columns, sizeof(columns));
-		snprintf(sql, sizeof(sql), "SELECT digest_row(1, '%s'%s) FROM %s", digest_tables[i].name, columns,
-			 digest_tables[i].name);
-		if (rc == 0)
-			rc = store_run(store, sql, "");
-	}
-	digest[0] = store->digest[0];
-	digest[1] = store->digest[1];
-	store->digest[0] = kept[0];
-	store->digest[1] = kept[1];
-	store->number_count = count;
-	return rc;
-}
-
-void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE + 1])
-{
-	unsigned char bytes[STORE_DIGEST_SIZE];
-
-	digest_save(digest, bytes);
-	sodium_bin2hex(text, 2 * STORE_DIGEST_SIZE + 1, bytes, sizeof(bytes));
 }
 
 /* --- transactions --- */
@@ -459,18 +289,6 @@ int store_commit(struct store *store, const struct store_change *change)
 	else if (change)
 		store->revision++;
 	return rc;
-}
-
-/* SQL: digest_bytes(hexadecimal text). unhex() came with SQLite 3.41. */
-static void digest_bytes(sqlite3_context *context, int count, sqlite3_value **values)
-{
-	unsigned char bytes[STORE_DIGEST_SIZE] = {0};
-	const char *text = (const char *)sqlite3_value_text(values[0]);
-
-	(void)count;
-	if (text)
-		sodium_hex2bin(bytes, sizeof(bytes), text, strlen(text), NULL, NULL, NULL);
-	sqlite3_result_blob(context, bytes, sizeof(bytes), SQLITE_TRANSIENT);
 }
 
 /* --- opening --- */
@@ -648,10 +466,9 @@ static int connection_init(struct store *store)
 	sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
 	if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		return store_failed(store);
-	if (sqlite3_create_function_v2(store->db, "digest_bytes", 1, SQLITE_UTF8, NULL, digest_bytes, NULL, NULL,
-				       NULL) != SQLITE_OK)
-		return store_failed(store);
-	int rc = store_run(store, "PRAGMA journal_mode = WAL", "");
+	int rc = digest_functions_add(store);
+	if (rc == 0)
+		rc = store_run(store, "PRAGMA journal_mode = WAL", "");
 	if (rc == 0)
 		rc = store_integer(store, &full, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", "");
 	if (rc == 0 && !full) {
@@ -671,7 +488,7 @@ static int database_open(struct store *store, const char *path)
 	if (rc == 0)
 		rc = schema_init(store);
 	if (rc == 0)
-		rc = digest_init(store);
+		rc = digest_triggers_add(store);
 	return rc ? rc : state_read(store);
 }
 

@@ -3,8 +3,7 @@
  * The store: one SQLite file, opened by one process at a time.
  *
  * A lock on <store>.lock is held while it is open. Each change is one transaction: data, revision + 1, digest, log.
- * The digest is the sum modulo 2^128 of a 16-byte BLAKE2b of each row, so it says the same of the same content
- * whatever the way there; triggers keep it, so no statement can forget it.
+ * The digest (digest.h) says the same of the same content, whatever the way there.
  */
 #ifndef TRUNKGATE_STORE_H
 #define TRUNKGATE_STORE_H
@@ -17,7 +16,7 @@
 #include "region.h"
 #include "topology.h"
 
-enum { STORE_SCHEMA_VERSION = 3, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
+enum { STORE_SCHEMA_VERSION = 4, STORE_DIGEST_SIZE = 16, STORE_ERROR_SIZE = 512 };
 
 struct store {
 	sqlite3 *db;
@@ -65,12 +64,6 @@ void store_rollback(struct store *store);
 
 /** True if rows in the digest changed since store_begin(). */
 bool store_changed(const struct store *store);
-
-/** Writes the digest as 32 hexadecimal digits. */
-void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE + 1]);
-
-/** Computes the digest from all rows, to be compared with the kept one. Returns 0 or -errno. */
-int store_digest_compute(struct store *store, uint64_t digest[2]);
 
 /** The time now, in UTC, as kept in the store. Returns the same as Unix time in milliseconds. */
 enum { STORE_TIME_SIZE = 32 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "digest.h"
 #include "job.h"
 #include "topology_document.h"
 #include "topology_store.h"

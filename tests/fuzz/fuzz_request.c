@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "digest.h"
 #include "job.h"
 #include "request.h"
 

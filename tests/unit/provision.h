@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "digest.h"
 #include "job.h"
 
 struct provision {

@@ -332,7 +332,21 @@ static void change_replay(struct provision *provision, sqlite3_stmt *statement)
 	json_object_put(request);
 }
 
-/* Ids are in the digest, so the copy also answers for dialogs of the first. */
+static void sets_text(struct store *store, char text[1024])
+{
+	sqlite3_stmt *statement;
+
+	assert_int_equal(store_select(store, &statement,
+				      "SELECT group_concat(id || account || service || header) FROM"
+				      " (SELECT * FROM attribute_set ORDER BY id)",
+				      ""),
+			 0);
+	assert_int_equal(store_step(store, &statement), 1);
+	snprintf(text, 1024, "%s", store_text(statement, 0));
+	sqlite3_finalize(statement);
+}
+
+/* Ids too, so the copy also answers for dialogs of the first. */
 static void test_log_replays_to_the_same_store(void **state)
 {
 	struct provision *provision = *state, *copy;
@@ -358,6 +372,10 @@ static void test_log_replays_to_the_same_store(void **state)
 		change_replay(copy, statement);
 	assert_int_equal(copy->provisioner.store->revision, store->revision);
 	assert_memory_equal(copy->provisioner.store->digest, store->digest, sizeof(store->digest));
+	char ours[1024], theirs[1024];
+	sets_text(store, ours);
+	sets_text(copy->provisioner.store, theirs);
+	assert_string_equal(ours, theirs);
 	provision_finish((void **)&copy);
 }
 

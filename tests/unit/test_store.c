@@ -9,6 +9,8 @@
 
 #define DIGEST_1 "03301ff7f79da9899cbb9d9291a67399"
 #define DIGEST_2 "33dd502c45e5bfa49f7a989c2628e1b4"
+/* of the rows of version 1 below, computed apart from this program */
+#define DIGEST_4 "c4230e65fed49808ab19884a6141baa0"
 
 static int64_t integer(struct store *store, const char *sql)
 {
@@ -100,7 +102,7 @@ static void test_store_refuses_a_newer_schema(void **state)
 
 	assert_int_equal(store_run(provision->provisioner.store, "PRAGMA user_version = 99", ""), 0);
 	close_store(provision);
-	reopen_fails(provision, -EPROTO, "schema version 99 is newer than 3");
+	reopen_fails(provision, -EPROTO, "schema version 99 is newer than 4");
 }
 
 static void test_store_refuses_the_database_of_another_program(void **state)
@@ -196,11 +198,19 @@ static void test_store_of_version_1_is_brought_up_to_date(void **state)
 				   "INSERT INTO account VALUES ('zeta'), ('acme');"
 				   "INSERT INTO attribute_set VALUES (3, 'zeta', 1, ''), (7, 'acme', 1, 'gold');"
 				   "INSERT INTO number VALUES (15551230001, 7), (15551230002, 3), (15551230003, 7);"
-		/* computed by version 1 */
-		STORE_ROW("x'" DIGEST_1 "', 'primary', zeroblob(32)");
+				   "INSERT INTO change_log VALUES (4, '', '', '', 'account_set', '[]', NULL, x'04'),"
+				   " (5, '', '', '', 'number_set', '[]', NULL, x'" DIGEST_1
+				   "');" STORE_ROW("x'" DIGEST_1 "', 'primary', zeroblob(32)");
 	struct provision *provision = *state;
 	struct store *store = store_remake(provision, (const char *const[]){SCHEMAS "/schema.sql", NULL}, rows);
 
+	char digest[2 * STORE_DIGEST_SIZE + 1];
+	store_digest_text(store->digest, digest);
+	assert_string_equal(digest, DIGEST_4); /* no matter what ids the sets have */
+	/* a snapshot made now is known by it; one of an earlier revision stays what it was */
+	assert_int_equal(integer(store, "SELECT revision FROM change_log WHERE digest = (SELECT digest FROM store)"),
+			 5);
+	assert_int_equal(integer(store, "SELECT revision FROM change_log WHERE digest = x'04'"), 4);
 	assert_int_equal(store->number_count, 3);
 	provision_refused(ASK(provision, "account_delete", "acme"), 409, "account", "still has 2 numbers");
 	DONE(ASK(provision, "number_delete", "+15551230002"));
@@ -209,20 +219,17 @@ static void test_store_of_version_1_is_brought_up_to_date(void **state)
 	assert_int_equal(store->number_count, 2);
 }
 
-/* The digest stays, so that two nodes still compare while one of them has the later version. */
 static void test_store_of_version_2_is_brought_up_to_date(void **state)
 {
 	static const char *const schemas[] = {SCHEMAS "/schema.sql", SCHEMAS "/schema-2.sql", NULL};
-	static const char rows[] =
-		"PRAGMA application_id = 0x54726b67; PRAGMA user_version = 2;"
-		"INSERT INTO setting VALUES ('mode', 'lab');"
-		"INSERT INTO peer_group VALUES (4, 0, 'core', 'operator', 'UDP', 'RTP', 0, '');"
-		"INSERT INTO peer VALUES (9, 4, 0, 'west-1', 'west', '192.0.2.10', 5062, 100);"
-		"INSERT INTO peer_priority VALUES (9, '', 0);"
-		"INSERT INTO peer_prefix VALUES (9, 'media', 0, '192.0.2.0/24');"
-		"INSERT INTO administrative_state VALUES (9, 'drain', '2026-01-01T00:00:00.000Z', 'root', 'cli');"
-		/* computed apart from this program, with version 2's columns */
-		STORE_ROW("x'" DIGEST_2 "', 'primary', zeroblob(32), 0");
+	static const char rows[] = "PRAGMA application_id = 0x54726b67; PRAGMA user_version = 2;"
+				   "INSERT INTO setting VALUES ('mode', 'lab');"
+				   "INSERT INTO peer_group VALUES (4, 0, 'core', 'operator', 'UDP', 'RTP', 0, '');"
+				   "INSERT INTO peer VALUES (9, 4, 0, 'west-1', 'west', '192.0.2.10', 5062, 100);"
+				   "INSERT INTO peer_priority VALUES (9, '', 0);"
+				   "INSERT INTO peer_prefix VALUES (9, 'media', 0, '192.0.2.0/24');"
+				   "INSERT INTO administrative_state VALUES (9, 'drain', '2026-01-01T00:00:00.000Z', "
+				   "'root', 'cli');" STORE_ROW("x'" DIGEST_2 "', 'primary', zeroblob(32), 0");
 	struct provision *provision = *state;
 	struct store *store = store_remake(provision, schemas, rows);
 	struct json_object *answer = ASK(provision, "topology_get");
