@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The rules: what is done to a request, and what a reply may hold. */
+#include "enforcer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <strings.h>
+
+static const struct {
+	const char *name, *text;
+} reasons[ENFORCER_REASONS] = {
+	[ENFORCER_UNREADABLE] = {"unreadable-message", "a message that cannot be read without doubt"},
+	[ENFORCER_COMMAND] = {"command", "this command is not allowed"},
+	[ENFORCER_RECORDING] = {"recording", "recording is not allowed"},
+	[ENFORCER_PLAIN_COPY] = {"plain-copy", "a copy of a call must be SRTP"},
+	[ENFORCER_TOO_LARGE] = {"too-large", "too large for rtpengine's buffer"},
+};
+
+const char *enforcer_reason_name(unsigned reason)
+{
+	if (reason < SDP_REASONS)
+		return sdp_reason_name((enum sdp_reason)reason);
+	return reason < ENFORCER_REASONS ? reasons[reason].name : "unknown";
+}
+
+static struct span trim(struct span text)
+{
+	while (text.len && (*text.ptr == ' ' || *text.ptr == '\t'))
+		text = (struct span){text.ptr + 1, text.len - 1};
+	while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
+		text.len--;
+	return text;
+}
+
+bool enforcer_allows(struct span allow, const char *name)
+{
+	while (allow.len) {
+		size_t length = 0;
+		while (length < allow.len && allow.ptr[length] != ',' && allow.ptr[length] != ';')
+			length++;
+		if (ng_key_is(trim((struct span){allow.ptr, length}), name))
+			return true;
+		size_t skipped = length < allow.len ? length + 1 : length;
+		allow = (struct span){allow.ptr + skipped, allow.len - skipped};
+	}
+	return false;
+}
+
+/* --- outcomes --- */
+
+static void refuse(struct enforcer_room *room, struct enforcer_outcome *outcome, unsigned reason)
+{
+	static const char prefix[] = "srtp_enforcer: ";
+	struct ng_writer writer;
+	memcpy(outcome->text, prefix, sizeof(prefix));
+	char *text = outcome->text + strlen(prefix);
+	size_t size = sizeof(outcome->text) - strlen(prefix);
+	if (reason < SDP_REASONS)
+		sdp_verdict_text(&room->verdict, text, size);
+	else if (reason < ENFORCER_REASONS)
+		snprintf(text, size, "%s", reasons[reason].text);
+	/* a cookie that leaves no room for a reason: nobody waits for the answer */
+	const struct ng_message *message = &room->message;
+	bool usual = message->cookie.len > 0 && message->cookie.len < sizeof(room->out) - 2 * sizeof(outcome->text);
+	ng_write_begin(&writer, message->format, usual ? message->cookie : SPAN_LIT("-"), room->out, sizeof(room->out));
+	ng_write_text(&writer, SPAN_LIT("result"), SPAN_LIT("error"));
+	ng_write_text(&writer, SPAN_LIT("error-reason"), span_of(outcome->text));
+	long length = ng_write_end(&writer);
+	outcome->action = ENFORCER_REFUSED;
+	outcome->reason = reason;
+	outcome->datagram = (struct span){room->out, (size_t)length};
+}
+
+/* --- requests --- */
+
+/* Everything that one request needs on its way. */
+struct request {
+	const struct enforcer *enforcer;
+	const struct ng_command *command;
+	struct enforcer_room *room;
+	struct srtp_policy policy;
+	struct span sdp; /* without what the policy excludes; "" = none came */
+	size_t limit;
+};
+
+static bool is_off(struct span value)
+{
+	return ng_key_is(value, "off") || ng_key_is(value, "no") || ng_key_is(value, "disabled") || value.len == 0;
+}
+
+static bool has_recording_flag(const struct ng_message *message)
+{
+	char room[64];
+	struct span text;
+	struct ng_value item;
+	const struct ng_value *flags = ng_find(message, "flags");
+	if (!flags || flags->type != NG_LIST)
+		return false;
+	for (struct span rest = ng_items(flags); ng_item_next(message->format, &rest, &item);)
+		if (!ng_text(message->format, &item, room, sizeof(room), &text) && text.len >= 11 &&
+		    ng_key_is((struct span){text.ptr, 11}, "record-call"))
+			return true;
+	return false;
+}
+
+/* "record-call" as a key, in the list of flags, or in the string of flags that rtpengine 12.5 reads itself. */
+static bool records(const struct ng_message *message, char *room, size_t size)
+{
+	struct span text;
+	const struct ng_value *value = ng_find(message, "record-call");
+	if (value && (ng_text(message->format, value, room, size, &text) || !is_off(text)))
+		return true;
+	value = ng_find(message, "rtpp-flags");
+	if (value && (ng_text(message->format, value, room, size, &text) ||
+		      (text.len && memmem(text.ptr, text.len, "record", 6))))
+		return true;
+	return has_recording_flag(message);
+}
+
+/* Of "subscribe request": the profile that is asked for. None is fine: one is added. */
+static bool asks_for_plain(const struct ng_message *message)
+{
+	static const char *const secure[] = {"RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"};
+	char room[64];
+	struct span text;
+	const struct ng_value *value = ng_find(message, "transport-protocol");
+	if (!value)
+		return false;
+	if (ng_text(message->format, value, room, sizeof(room), &text))
+		return true;
+	for (size_t i = 0; i < sizeof(secure) / sizeof(*secure); i++)
+		if (text.len == strlen(secure[i]) && !strncasecmp(text.ptr, secure[i], text.len))
+			return false;
+	return true;
+}
+
+/* Reads the SDP and takes out what the policy excludes. Returns a reason, 0 if fine. */
+static unsigned sdp_take(struct request *request)
+{
+	struct enforcer_room *room = request->room;
+	const struct ng_value *value = ng_find(&room->message, "sdp");
+	struct span sdp;
+	if (!value)
+		return SDP_ACCEPTABLE;
+	if (ng_text(room->message.format, value, room->sdp, sizeof(room->sdp), &sdp))
+		return ENFORCER_UNREADABLE;
+	if (sdp_check(sdp, &request->policy, &room->verdict))
+		return room->verdict.reason;
+	long length = sdp_remove_suites(sdp, &request->policy, room->sdp, sizeof(room->sdp));
+	if (length < 0)
+		return ENFORCER_UNREADABLE;
+	request->sdp = (struct span){room->sdp, (size_t)length};
+	return SDP_ACCEPTABLE;
+}
+
+static void write_flags(const struct request *request, struct ng_writer *writer, struct span key,
+			const struct ng_value *flags)
+{
+	char flag[64];
+	ng_write_list_begin(writer, key, flags);
+	for (unsigned i = 0; srtp_suites[i].name; i++) {
+		if (request->policy.suites & 1u << i)
+			continue;
+		int length = snprintf(flag, sizeof(flag), "SDES-no-%s", srtp_suites[i].name);
+		ng_write_list_text(writer, (struct span){flag, (size_t)length});
+	}
+	ng_write_list_end(writer);
+}
+
+static bool is_own(const struct request *request, struct span key)
+{
+	return (request->policy.profiles == 0 && ng_key_is(key, "DTLS")) || ng_key_is(key, "flags") ||
+	       (request->sdp.len && ng_key_is(key, "sdp"));
+}
+
+/* The whole request anew: what came, with our SDP and flags. */
+static long request_write(const struct request *request)
+{
+	struct enforcer_room *room = request->room;
+	const struct ng_message *message = &room->message;
+	const struct ng_value *flags = ng_find(message, "flags");
+	struct ng_writer writer;
+	ng_write_begin(&writer, message->format, message->cookie, room->out, request->limit);
+	for (unsigned i = 0; i < message->count; i++)
+		if (!is_own(request, message->entries[i].key))
+			ng_write_raw(&writer, message->entries[i].key, message->entries[i].value.raw);
+	if (request->sdp.len)
+		ng_write_text(&writer, SPAN_LIT("sdp"), request->sdp);
+	write_flags(request, &writer, SPAN_LIT("flags"), flags);
+	if (request->policy.profiles == 0)
+		ng_write_text(&writer, SPAN_LIT("DTLS"), SPAN_LIT("off"));
+	if (request->policy.mode == SRTP_REQUIRED && !ng_find(message, "transport-protocol"))
+		ng_write_text(&writer, SPAN_LIT("transport-protocol"), SPAN_LIT("RTP/SAVP"));
+	return ng_write_end(&writer);
+}
+
+/* Checks a command that carries or returns SDP. Returns a reason, 0 if fine. */
+static unsigned check(struct request *request, struct enforcer_outcome *outcome)
+{
+	const struct enforcer *enforcer = request->enforcer;
+	struct enforcer_room *room = request->room;
+	const struct ng_value *flags = ng_find(&room->message, "flags");
+	if (flags && flags->type != NG_LIST)
+		return ENFORCER_UNREADABLE;
+	if (!enforcer_allows(enforcer->allow, "start recording") &&
+	    records(&room->message, room->sdp, sizeof(room->sdp)))
+		return ENFORCER_RECORDING;
+	if (request->command->copy && !enforcer_allows(enforcer->allow, "plain subscribe")) {
+		request->policy.mode = SRTP_REQUIRED;
+		if (asks_for_plain(&room->message))
+			return ENFORCER_PLAIN_COPY;
+	}
+	unsigned reason = sdp_take(request);
+	if (reason)
+		return reason;
+	long length = request_write(request);
+	if (length < 0)
+		return ENFORCER_TOO_LARGE;
+	outcome->action = ENFORCER_CHANGED;
+	outcome->datagram = (struct span){room->out, (size_t)length};
+	return 0;
+}
+
+static bool is_allowed(const struct enforcer *enforcer, const struct ng_command *command, struct span name)
+{
+	char text[64];
+	if (command && command->action != NG_LIMITED && command->versions & enforcer->version)
+		return true;
+	snprintf(text, sizeof(text), "%.*s", SPAN_ARGS(name));
+	return name.len > 0 && enforcer_allows(enforcer->allow, text);
+}
+
+/* Copies a text of the message into the room, where an outcome may point. */
+static bool text_keep(const struct ng_message *message, const char *key, char *room, size_t size, struct span *text)
+{
+	const struct ng_value *value = ng_find(message, key);
+	if (!value)
+		return true;
+	if (ng_text(message->format, value, room, size, text) || text->len > size)
+		return false;
+	memmove(room, text->ptr, text->len);
+	text->ptr = room;
+	return true;
+}
+
+void enforcer_request(const struct enforcer *enforcer, struct span datagram, size_t limit, struct enforcer_room *room,
+		      struct enforcer_outcome *outcome)
+{
+	struct ng_message *message = &room->message;
+	*outcome = (struct enforcer_outcome){.action = ENFORCER_PASS, .datagram = datagram};
+	int error = ng_read(datagram, message);
+	if (error && message->cookie.len == 0)
+		return; /* rtpengine neither answers nor reads what has no cookie */
+	if (error || !text_keep(message, "command", room->command, sizeof(room->command) - 1, &outcome->command) ||
+	    !text_keep(message, "call-id", room->call_id, sizeof(room->call_id), &outcome->call_id) ||
+	    outcome->command.len == 0) {
+		refuse(room, outcome, ENFORCER_UNREADABLE);
+		return;
+	}
+	if (span_equal(outcome->command, SPAN_LIT("srtp-enforcer statistics"))) {
+		outcome->action = ENFORCER_STATISTICS;
+		return;
+	}
+	struct request request = {.enforcer = enforcer, .room = room, .policy = enforcer->policy, .limit = limit};
+	request.command = ng_command_find(outcome->command);
+	unsigned reason = 0;
+	if (!is_allowed(enforcer, request.command, outcome->command))
+		reason = ENFORCER_COMMAND;
+	else if (request.command && request.command->action == NG_CHECK)
+		reason = check(&request, outcome);
+	if (reason)
+		refuse(room, outcome, reason);
+}
+
+/* --- replies --- */
+
+/* May rtpengine hand this out? Unlike a request it may hold nothing excluded at all. */
+static unsigned reply_check(const struct enforcer *enforcer, struct enforcer_room *room)
+{
+	struct srtp_policy policy = enforcer->policy;
+	const struct ng_message *message = &room->message;
+	const struct ng_value *value = ng_find(message, "sdp");
+	struct span sdp;
+	if (!value)
+		return 0;
+	if (ng_text(message->format, value, room->sdp, sizeof(room->sdp), &sdp))
+		return ENFORCER_UNREADABLE;
+	/* only "subscribe request" is answered with the list of those who are copied */
+	if (ng_find(message, "from-tags") && !enforcer_allows(enforcer->allow, "plain subscribe"))
+		policy.mode = SRTP_REQUIRED;
+	if (sdp_check(sdp, &policy, &room->verdict))
+		return room->verdict.reason;
+	if (room->verdict.removable)
+		room->verdict.reason = SDP_NO_ALLOWED_SUITE;
+	return room->verdict.reason;
+}
+
+void enforcer_reply(const struct enforcer *enforcer, struct span datagram, struct enforcer_room *room,
+		    struct enforcer_outcome *outcome)
+{
+	*outcome = (struct enforcer_outcome){.action = ENFORCER_PASS, .datagram = datagram};
+	unsigned reason = ng_read(datagram, &room->message) ? ENFORCER_UNREADABLE : reply_check(enforcer, room);
+	if (reason)
+		refuse(room, outcome, reason);
+}
+
+/* --- messages of our own --- */
+
+long enforcer_delete(struct span cookie, struct span call_id, char *out, size_t size)
+{
+	struct ng_writer writer;
+	ng_write_begin(&writer, NG_BENCODE, cookie, out, size);
+	ng_write_text(&writer, SPAN_LIT("command"), SPAN_LIT("delete"));
+	ng_write_text(&writer, SPAN_LIT("call-id"), call_id);
+	ng_write_number(&writer, SPAN_LIT("delete-delay"), 0);
+	return ng_write_end(&writer);
+}
+
+void enforcer_statistics(const struct enforcer_counter *counters, struct enforcer_room *room,
+			 struct enforcer_outcome *outcome)
+{
+	struct ng_writer writer;
+	ng_write_begin(&writer, room->message.format, room->message.cookie, room->out, sizeof(room->out));
+	ng_write_text(&writer, SPAN_LIT("result"), SPAN_LIT("ok"));
+	for (; counters->name; counters++)
+		ng_write_number(&writer, span_of(counters->name), counters->value);
+	long length = ng_write_end(&writer);
+	if (length < 0)
+		refuse(room, outcome, ENFORCER_TOO_LARGE);
+	else
+		outcome->datagram = (struct span){room->out, (size_t)length};
+}
