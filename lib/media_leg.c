@@ -98,7 +98,8 @@ size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *r
 	say(&words, "%s replace-origin replace-session-connection ICE=remove",
 	    verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
 	say_suites(&words, sender, receiver, kind);
+	/* not endpoint-learning=off: rtpengine 10.5 wants a list there and ignores anything else */
 	if (sender->limited)
-		say(&words, " strict-source endpoint-learning=off");
+		say(&words, " strict-source endpoint-learning-off");
 	return words.length;
 }

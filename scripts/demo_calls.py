@@ -20,6 +20,8 @@ import wave
 from harness.daemon import processes_of
 from harness.paths import ROOT, binary, module_path
 from harness.ports import free_port, free_range
+from harness.rtp import alaw
+from harness.rtpengine import ask
 from harness.sip import Message
 from harness.wait import wait_until
 
@@ -122,15 +124,6 @@ def write_certificates():
         run("openssl", "x509", "-req", "-days", 2, "-in", folder / f"{name}.csr", "-CA", folder / "ca.pem", "-CAkey",
             folder / "ca.key", "-CAcreateserial", "-extfile", folder / f"{name}.ext", "-out", folder / f"{name}.crt")
         (folder / f"{name}.pem").write_text((folder / f"{name}.crt").read_text() + (folder / f"{name}.key").read_text())
-
-
-def alaw(sample):
-    """G.711 A-law of a 16-bit sample."""
-    sign, level = (0x80, sample) if sample >= 0 else (0, -sample - 1)
-    level >>= 3
-    segment = max(level.bit_length() - 5, 0)
-    code = segment << 4 | (level >> max(segment, 1)) & 0x0F
-    return (code | sign) ^ 0x55
 
 
 def write_tone():
@@ -284,43 +277,6 @@ def baresip_modules():
     raise RuntimeError("baresip's modules are not installed")
 
 
-# ----- rtpengine's control protocol -----
-
-
-def bencode(value):
-    if isinstance(value, dict):
-        return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
-    text = value.encode()
-    return b"%d:%s" % (len(text), text)
-
-
-def bdecode(data, at=0):
-    kind = data[at:at + 1]
-    if kind == b"i":
-        end = data.index(b"e", at)
-        return int(data[at + 1:end]), end + 1
-    if kind in b"ld":
-        items, at = [], at + 1
-        while data[at:at + 1] != b"e":
-            item, at = bdecode(data, at)
-            items.append(item)
-        return (items if kind == b"l" else dict(zip(items[::2], items[1::2]))), at + 1
-    end = data.index(b":", at)
-    length = int(data[at:end])
-    return data[end + 1:end + 1 + length].decode("utf-8", "replace"), end + 1 + length
-
-
-def rtpengine_ask(port, **words):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1)
-        sock.connect((GATEWAY, port))
-        try:
-            sock.send(b"%d %s" % (time.time_ns(), bencode({key.replace("_", "-"): v for key, v in words.items()})))
-            return bdecode(sock.recv(65535).split(b" ", 1)[1])[0]
-        except OSError:
-            return {}
-
-
 # ----- the demo -----
 
 
@@ -361,7 +317,7 @@ class Demo:
             "rtpengine", "--foreground", "--log-stderr", "--log-level=5", "--table=-1", "--config-file=none",
             f"--interface={GATEWAY}", f"--listen-ng={GATEWAY}:{self.rtpengine}", f"--port-min={media}",
             f"--port-max={media + 399}", f"--pidfile={FOLDER}/rtpengine.pid"])
-        wait_until(lambda: rtpengine_ask(self.rtpengine, command="ping"), 10, "rtpengine answers")
+        wait_until(lambda: ask(self.rtpengine, command="ping"), 10, "rtpengine answers")
         self._start_kamailio()
         for endpoint in (self.west, self.east, self.teams, self.zoom):
             endpoint.start()
@@ -438,7 +394,7 @@ class Demo:
     def media(self, call_id):
         """What rtpengine says of a call: {"RTP/AVP": (packets, suite), "RTP/SAVP": ...}."""
         found = {}
-        for tag in rtpengine_ask(self.rtpengine, command="query", call_id=call_id).get("tags", {}).values():
+        for tag in ask(self.rtpengine, command="query", call_id=call_id).get("tags", {}).values():
             for media in tag.get("medias", []):
                 stream = media["streams"][0]
                 found[media["protocol"]] = (stream["stats"]["packets"], stream.get("crypto suite"))

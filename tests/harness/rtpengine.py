@@ -2,6 +2,7 @@
 """The real rtpengine, in user space, with free ports."""
 
 import itertools
+import os
 import socket
 
 from .daemon import Daemon
@@ -9,6 +10,49 @@ from .ports import free_port, free_range
 
 
 _cookie = itertools.count(1)
+
+
+# ----- the control protocol (ng) -----
+
+
+def bencode(value):
+    if isinstance(value, dict):
+        return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
+    text = value.encode()
+    return b"%d:%s" % (len(text), text)
+
+
+def bdecode(data, at=0):
+    kind = data[at:at + 1]
+    if kind == b"i":
+        end = data.index(b"e", at)
+        return int(data[at + 1:end]), end + 1
+    if kind in b"ld":
+        items, at = [], at + 1
+        while data[at:at + 1] != b"e":
+            item, at = bdecode(data, at)
+            items.append(item)
+        return (items if kind == b"l" else dict(zip(items[::2], items[1::2]))), at + 1
+    end = data.index(b":", at)
+    length = int(data[at:end])
+    return data[end + 1:end + 1 + length].decode("utf-8", "replace"), end + 1 + length
+
+
+def ask(port, host="127.0.0.1", timeout=1.0, **words):
+    """One ng command: ask(2223, command="query", call_id="x"). The reply, {} if none comes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect((host, port))
+        try:
+            # a repeated cookie gets the cached reply
+            sock.send(b"%d.%d %s" % (os.getpid(), next(_cookie),
+                                     bencode({key.replace("_", "-"): value for key, value in words.items()})))
+            return bdecode(sock.recv(65535).split(b" ", 1)[1])[0]
+        except OSError:
+            return {}
+
+
+# ----- the daemon -----
 
 
 class Rtpengine(Daemon):

@@ -120,7 +120,7 @@ static void test_two_secured_sides_share_what_both_allow(void **state)
 static void test_limited_sender_is_bound_to_its_address(void **state)
 {
 	struct media_leg open = leg_of(MEDIA_RTP, "", ""), limited = open;
-	const char *bound = " strict-source endpoint-learning=off";
+	const char *bound = " strict-source endpoint-learning-off";
 	(void)state;
 	limited.limited = true;
 	assert_non_null(strstr(words_of(limited, open, RTPENGINE_OFFER, SDES_NO), bound));
@@ -136,7 +136,7 @@ static void test_all_words_together_fit(void **state)
 	none.limited = true;
 	const char *words = words_of(none, other, RTPENGINE_OFFER, SDES_NO);
 	assert_in_range(strlen(words), 400, RTPENGINE_WORDS_MAX - 64);
-	assert_non_null(strstr(words, "endpoint-learning=off"));
+	assert_non_null(strstr(words, "endpoint-learning-off"));
 }
 
 int main(void)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is refused leaves no plain media on the wire, and nobody from elsewhere is heard."""
+
+import time
+import unittest
+
+from harness import Case, sdp, wait_until
+from harness.gateway import Gateway
+from harness.rtp import Capture, RtpEndpoint, crypto_line, key_of, media_of, new_key, samples_of, share_of, tone
+from harness.rtpengine import ask
+
+FOUND, OUTSIDE = "+15551230001", "+15557770000"
+TONES = {"teams": 440, "west": 700}
+INTRUDER, INTRUDERS_TONE = "127.0.9.9", 1200
+
+
+class MediaCase(Case):
+    MEDIA = {"teams-oc": "SRTP"}
+    LIMITED = ()
+
+    @classmethod
+    def prepare(cls):
+        cls.gateway = Gateway(cls.folder)
+        document = cls.gateway.document
+        cls.gateway.document = lambda: cls.changed(document())
+        cls.start_for_all(cls.gateway)
+        cls.west, cls.teams = cls.gateway.peer["west"], cls.gateway.peer["teams-1"]
+
+    @classmethod
+    def changed(cls, document):
+        for group in document["peerGroups"]:
+            group["media"] = cls.MEDIA.get(group["name"], "RTP")
+            for peer in group["peers"]:
+                if peer["name"] in cls.LIMITED:
+                    peer["allowedMediaSourceAddressPrefixes"] = [f"{peer['host']}/32"]
+        return document
+
+    def setUp(self):
+        self.capture = self.start(Capture())
+        self.media = {"west": self.start(RtpEndpoint(self.west.host)),
+                      "teams": self.start(RtpEndpoint(self.teams.host))}
+        self.key = new_key()
+
+    def plain(self, who):
+        return sdp(self.media[who].host, self.media[who].port)
+
+    def secure(self, who, suite="AES_CM_128_HMAC_SHA1_80"):
+        return sdp(self.media[who].host, self.media[who].port, "RTP/SAVP", [crypto_line(self.key, suite=suite)])
+
+    def call(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.plain("west"))
+        return call, self.teams.served(call_id=call.call_id)
+
+    def established(self):
+        call, served = self.call()
+        served.reply(200, body=self.secure("teams"))
+        answer = call.final(status=200)
+        call.ack()
+        served.acked()
+        self.media["teams"].secured(self.key, key_of(served.invite.body))
+        self.media["teams"].remote, self.media["west"].remote = media_of(served.invite.body), media_of(answer.body)
+        return call, served
+
+    def talk(self, seconds=0.4):
+        for frames in zip(*(tone(TONES[who], int(seconds * 50)) for who in ("teams", "west"))):
+            for who, frame in zip(("teams", "west"), frames):
+                self.media[who].send(frame)
+            time.sleep(0.004)
+
+    def both_hear(self):
+        since = {who: len(media.received) for who, media in self.media.items()}
+        self.talk()
+        for who, other in (("teams", "west"), ("west", "teams")):
+            wait_until(lambda: self.media[who].hears(TONES[other], since[who]), 3, f"{who} hears {other}")
+
+    def plain_on_the_secured_leg(self):
+        """Frames from or to the service that are a tone without having been decrypted."""
+        payloads = self.capture.rtp(self.teams.host)
+        self.assertGreater(len(payloads), 20, "the capture sees the secured leg")
+        return [payload for payload in payloads
+                if any(share_of(frequency, samples_of([payload[:160]])) > 0.5
+                       for frequency in (*TONES.values(), INTRUDERS_TONE))]
+
+    def ended_by_us(self, endpoint, call, code=488):
+        bye = endpoint.request("BYE", call_id=call.call_id)
+        endpoint.reply(bye, 200)
+        self.assertIn(f"SIP;cause={code}", bye.get("Reason"))
+
+    def counter(self, name):
+        text = self.gateway.kamailio.call("stats.fetch", f"srtp_policy.{name}")
+        return int(text.split(":")[-1].strip(" }\n\"")) if ":" in text else 0
+
+
+class TestRefusedAnswers(MediaCase):
+    def test_caller_gets_one_final_answer_the_callee_ack_and_bye_and_no_plain_rtp_passes(self):
+        for body, warning in ((self.plain("teams"), "SRTP"),
+                              (self.secure("teams", "AES_CM_128_HMAC_SHA1_32"), "AES_CM_128_HMAC_SHA1_32"),
+                              (sdp(self.teams.host, self.media["teams"].port, "RTP/SAVP"), "key")):
+            with self.subTest(warning):
+                call, served = self.call()
+                to_teams = media_of(served.invite.body)
+                for _ in range(2):  # and its retransmission
+                    served.reply(200, body=body)
+                    served.acked()
+                answer = call.final()
+                self.ended_by_us(self.teams, call)
+                self.assertEqual(answer.status, 488)
+                self.assertRegex(answer.get("Warning"), rf'^304 trunkgate ".*{warning}.*"$')
+                self.assertNotIn("inline", answer.get("Warning"))
+                # The callee, who believes in a call, talks in the clear.
+                self.media["teams"].remote = to_teams
+                for frame in tone(TONES["teams"], 20):
+                    self.media["teams"].send(frame)
+                wait_until(lambda: not ask(self.gateway.rtpengine.port, command="query",
+                                           call_id=call.call_id).get("created"), 3, "the call is deleted")
+                self.assertEqual([m.status for m in call.finals()], [488])
+                self.assertEqual(self.media["west"].received, [])
+                sent_by_us = [1 for source, destination, payload in list(self.capture.packets)
+                              if source == to_teams and len(payload) >= 172]
+                self.assertEqual(sent_by_us, [])
+
+    def test_offer_within_the_call_that_would_be_plain_changes_nothing(self):
+        call, served = self.established()
+        self.both_hear()
+        for method in ("UPDATE", "INVITE"):
+            for name, body in (("plain", self.plain("teams")),
+                               ("weaker", self.secure("teams", "AES_CM_128_HMAC_SHA1_32"))):
+                with self.subTest(f"{method} {name}"):
+                    request = served.dialog_request(method, self.gateway.proxy, body=body)
+                    answer = self.teams.wait(lambda m: m.status and m.status >= 200 and m.cseq == request.cseq
+                                             and m.method == method and m.call_id == call.call_id, what="answer")
+                    self.assertEqual(answer.status, 488)
+                    self.both_hear()
+        self.assertEqual(self.plain_on_the_secured_leg(), [])
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_plain_answer_to_a_new_offer_ends_the_call_and_no_plain_rtp_passes(self):
+        call, served = self.established()
+        self.both_hear()
+        request = call.dialog_request("INVITE", body=self.plain("west"))
+        arrived = self.teams.wait(lambda m: m.is_request and m.method == "INVITE" and m.cseq == request.cseq
+                                  and m.call_id == call.call_id, what="new offer")
+        self.teams.reply(arrived, 200, headers=[("Contact", self.teams.contact)], body=self.plain("teams"))
+        self.assertEqual(self.west.wait(lambda m: m.status and m.status >= 200 and m.cseq == request.cseq
+                                        and m.method == "INVITE" and m.call_id == call.call_id).status, 488)
+        for endpoint in (self.teams, self.west):
+            self.ended_by_us(endpoint, call)
+        wait_until(lambda: not ask(self.gateway.rtpengine.port, command="query", call_id=call.call_id).get("created"),
+                   3, "the call is deleted")
+        heard = len(self.media["teams"].received)
+        self.talk()
+        self.assertEqual(len(self.media["teams"].received), heard)
+        self.assertEqual(self.plain_on_the_secured_leg(), [])
+
+
+class TestMediaAddresses(MediaCase):
+    LIMITED = ("west", "teams-1")
+
+    def intrude(self, intruder, at, frames=20):
+        """A stranger sends a tone of his own to a port of rtpengine, plain and, if he had a key, as the peer would."""
+        intruder.remote = at
+        for frame in tone(INTRUDERS_TONE, frames):
+            intruder.send(frame)
+
+    def test_nobody_from_elsewhere_is_heard_before_or_after_the_first_packet(self):
+        intruder, neighbour = self.start(RtpEndpoint(INTRUDER)), self.start(RtpEndpoint(self.west.host))
+        call, served = self.established()
+        at_west = self.media["west"].remote
+        for stranger in (intruder, neighbour):
+            self.intrude(stranger, at_west)
+        self.both_hear()
+        for stranger in (intruder, neighbour):
+            self.intrude(stranger, at_west)
+        # What was sent after it came through: so had the stranger's, if it were let in.
+        self.both_hear()
+        heard = self.media["teams"].payloads()
+        self.assertLess(max(share_of(INTRUDERS_TONE, samples_of([payload])) for payload in heard), 0.5)
+        self.assertEqual(len(heard), 40)
+        self.assertEqual((intruder.received, neighbour.received), ([], []))
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_secured_media_of_a_stranger_with_the_key_is_not_heard_either(self):
+        intruder = self.start(RtpEndpoint(INTRUDER))
+        call, served = self.established()
+        intruder.secured(self.key, key_of(served.invite.body))
+        for _ in range(2):
+            self.intrude(intruder, self.media["teams"].remote)
+            self.both_hear()
+        self.assertEqual(len(self.media["west"].received), 40)
+        self.assertEqual(intruder.received, [])
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_media_address_outside_the_prefixes_is_refused(self):
+        before = self.counter("refused_address")
+        for name, body in (("c=", sdp(INTRUDER)), ("a name", sdp("media.example.com")),
+                           ("rtcp", sdp(self.west.host, lines=[f"a=rtcp:4001 IN IP4 {INTRUDER}"])),
+                           ("second stream", sdp(self.west.host, lines=["m=audio 4002 RTP/AVP 8",
+                                                                       f"c=IN IP4 {INTRUDER}"]))):
+            with self.subTest(name):
+                call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=body)
+                answer = call.final()
+                self.assertEqual(answer.status, 488)
+                self.assertRegex(answer.get("Warning"), "^399 trunkgate")
+                self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
+        self.assertEqual(self.counter("refused_address"), before + 4)
+        self.assertIn(f"media address ::ffff:{INTRUDER} of operator west is not allowed", self.gateway.kamailio.log())
+
+        call, served = self.call()
+        body = self.secure("teams").replace(self.teams.host, INTRUDER)
+        served.reply(200, body=body)
+        self.assertEqual(call.final().status, 488)
+        served.acked()
+        self.ended_by_us(self.teams, call)
+
+    def test_hold_and_refused_streams_need_no_address(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=sdp("0.0.0.0", self.media["west"].port, lines=[
+            "m=video 0 RTP/AVP 96", f"c=IN IP4 {INTRUDER}"]))
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(486)
+        call.final()
+
+
+if __name__ == "__main__":
+    unittest.main()
