@@ -13,6 +13,7 @@
 
 #include "client.h"
 #include "job.h"
+#include "sites.h"
 #include "topology_document.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
@@ -21,6 +22,7 @@ enum { POLL_FIRST_MS = 5, POLL_LAST_MS = 200, BAR_WIDTH = 30 };
 
 struct options {
 	const char *store, *socket; /**< NULL: not to be used */
+	const char *kamailio;       /**< its JSON-RPC socket */
 	bool store_given, socket_given, json, help, operations, version, no_wait;
 	const char *report;
 	const char *words[OPERATION_ARGUMENTS_MAX + 3]; /**< operation and arguments, one too many at most */
@@ -36,6 +38,9 @@ struct door {
 
 /* --- help --- */
 
+/* No operation: calls and probes are Kamailio's, not the worker's. */
+static const char sites_usage[] = "sites [<group>]", sites_help[] = "show what Kamailio sees of its peers, and why";
+
 static void help_print(FILE *out)
 {
 	char usage[160];
@@ -46,10 +51,12 @@ static void help_print(FILE *out)
 		if (!(operation->flags & OPERATION_HIDDEN))
 			fprintf(out, "  %-50s %s\n", usage, operation->help);
 	}
+	fprintf(out, "  %-50s %s\n", sites_usage, sites_help);
 	fputs("\n"
 	      "  --json         print the worker's answer as it is\n"
 	      "  --store FILE   work on this store (default " DEFAULT_STORE ")\n"
 	      "  --socket PATH  the worker's socket (default " DEFAULT_SOCKET ")\n"
+	      "  --kamailio PATH  sites: Kamailio's JSON-RPC socket (default " DEFAULT_KAMAILIO ")\n"
 	      "  --no-wait      import, export, verify: show the job's number and end; the worker goes on\n"
 	      "  --report FILE  import: write every fault to this file as well\n"
 	      "  --             what follows is no option\n"
@@ -87,6 +94,7 @@ static void operations_print(void)
 		}
 		putchar('\n');
 	}
+	puts("sites\tgroup");
 }
 
 /* --- printing answers --- */
@@ -396,7 +404,7 @@ static char *file_text(const char *name)
 /* Returns the number of arguments used, 0 for a plain word, -1 for a mistake. */
 static int option_take(struct options *options, int left, char **argv)
 {
-	bool report_given;
+	bool report_given, kamailio_given;
 	struct {
 		const char *name;
 		bool *flag;
@@ -409,6 +417,7 @@ static int option_take(struct options *options, int left, char **argv)
 		     {"--operations", &options->operations, NULL, NULL},
 		     {"--no-wait", &options->no_wait, NULL, NULL},
 		     {"--report", NULL, &options->report, &report_given},
+		     {"--kamailio", NULL, &options->kamailio, &kamailio_given},
 		     {"--store", NULL, &options->store, &options->store_given},
 		     {"--socket", NULL, &options->socket, &options->socket_given}};
 
@@ -680,9 +689,47 @@ static int operation_run(const struct options *options, const struct operation *
 	return status;
 }
 
+static void sites_print(struct json_object *sites)
+{
+	struct json_object *table = sites_table(sites);
+	char node[160];
+
+	sites_node(sites, node, sizeof(node));
+	fputs("node: ", stdout);
+	text_print(stdout, node, 0);
+	putchar('\n');
+	table_print(table);
+	json_object_put(table);
+}
+
+static int sites_run(const struct options *options)
+{
+	struct json_object *sites = NULL;
+	struct fault fault;
+	char *refusal;
+
+	if (options->help)
+		return printf("usage: trunkgate %s\n%s\n", sites_usage, sites_help), EXIT_SUCCESS;
+	if (options->word_count > 2)
+		return fprintf(stderr, "trunkgate: sites takes at most 1 argument\n"), EXIT_USAGE;
+	if (sites_ask(options->kamailio, options->word_count > 1 ? options->words[1] : "-", &sites, &fault) != 0) {
+		refusal = request_refuse(fault.code, fault.field, fault.reason);
+		int status = refusal ? answer_print(options, refusal) : EXIT_REFUSED;
+		free(refusal);
+		return status;
+	}
+	if (options->json)
+		printf("{\"code\":200,\"result\":%s}\n",
+		       json_object_to_json_string_ext(sites, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	else
+		sites_print(sites);
+	json_object_put(sites);
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
-	struct options options = {.store = DEFAULT_STORE, .socket = DEFAULT_SOCKET};
+	struct options options = {.store = DEFAULT_STORE, .socket = DEFAULT_SOCKET, .kamailio = DEFAULT_KAMAILIO};
 
 	if (options_parse(argc, argv, &options))
 		return EXIT_USAGE;
@@ -690,6 +737,8 @@ int main(int argc, char **argv)
 		return printf("trunkgate %s\n", VERSION) < 0;
 	if (options.operations)
 		return operations_print(), EXIT_SUCCESS;
+	if (options.word_count && strcmp(options.words[0], "sites") == 0)
+		return sites_run(&options);
 	const struct operation *operation = options.word_count ? operation_find(options.words[0]) : NULL;
 	if (options.help && !operation)
 		return help_print(stdout), EXIT_SUCCESS;

@@ -17,4 +17,7 @@ typedef int kamailio_int;
 #define kamailio_xavp_int_value(xavp) ((xavp)->val.v.i)
 #endif
 
+/* RET_ARRAY of 5.6, RPC_RET_ARRAY of later versions: without it jsonrpcs keeps the last row only. */
+enum { RPC_ROWS = 1 << 0 };
+
 #endif

@@ -8,6 +8,7 @@
 #include <core/rpc.h>
 
 #include "health.h"
+#include "kamailio_compat.h"
 #include "place.h"
 #include "script.h"
 #include "state.h"
@@ -297,7 +298,7 @@ static const char *drain_doc[] = {"Drains this node, or takes it back into servi
 static const char *set_doc[] = {"Administrative state of a peer: <peer> auto|drain|disabled", NULL};
 
 rpc_export_t admin_rpc[] = {
-	{.name = "site_failover.list", .function = rpc_list, .doc_str = list_doc, .flags = 0},
+	{.name = "site_failover.list", .function = rpc_list, .doc_str = list_doc, .flags = RPC_ROWS},
 	{.name = "site_failover.drain", .function = rpc_drain, .doc_str = drain_doc},
 	{.name = "site_failover.set", .function = rpc_set, .doc_str = set_doc},
 	{},

@@ -149,7 +149,8 @@ class Gateway:
 
     def cli_try(self, *words):
         """The command line: (status, output, error)."""
-        return run([binary("trunkgate"), "--socket", self.kamailio.socket, "--store", self.kamailio.store, *words])
+        return run([binary("trunkgate"), "--socket", self.kamailio.socket, "--store", self.kamailio.store,
+                    "--kamailio", self.folder / "jsonrpc.sock", *words])
 
     def cli(self, *words):
         """As cli_try, but a refusal fails the test; the output."""

@@ -132,7 +132,8 @@ class TestExamples(Case):
         tools.mkdir()
         kamailio = cls.gateway.kamailio
         for name, words in (
-                ("trunkgate", [binary("trunkgate"), "--socket", kamailio.socket, "--store", kamailio.store]),
+                ("trunkgate", [binary("trunkgate"), "--socket", kamailio.socket, "--store", kamailio.store,
+                               "--kamailio", cls.folder / "jsonrpc.sock"]),
                 ("kamcmd", [shutil.which("kamcmd"), "-s", f"unix:{kamailio.ctl}"])):
             script = tools / name
             script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')
