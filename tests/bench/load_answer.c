@@ -157,9 +157,9 @@ static void served_ring(struct served *served, const char *request)
 	snprintf(tag, sizeof(tag), "%s.%d.%llx", site.options->name, served->from.port,
 		 (unsigned long long)served->key);
 	reply_build(&served->answer, request, 200, "OK", tag);
-	load_add(&served->answer, "Contact: <sip:%s@%s%s>\r\n", site.options->name,
-		 strchr(site.options->ports[served->from.port], ':') + 1,
-		 site.options->ports[served->from.port][0] == 'u' ? "" : ";transport=tcp");
+	const char *port = site.options->ports[served->from.port];
+	load_add(&served->answer, "Contact: <sip:%s@%s;transport=%.3s>\r\n", site.options->name, port + strlen("udp:"),
+		 port);
 	load_add_body(&served->answer, site.options->sdp);
 	reply_build(&served->reply, request, 180, "Ringing", tag);
 	load_add_body(&served->reply, NULL);

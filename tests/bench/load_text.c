@@ -106,7 +106,7 @@ void load_routes(const char *answer, char *to, size_t size)
 
 uint64_t load_hash(const char *text, uint64_t seed)
 {
-	uint64_t hash = 14695981039346656037u ^ seed;
+	uint64_t hash = 14695981039346656037u ^ seed << 32;
 
 	for (; *text; text++)
 		hash = (hash ^ (unsigned char)*text) * 1099511628211u;

@@ -22,7 +22,7 @@ import unittest
 
 CLONE_NEWNET = 0x40000000
 CORE_HOST = "10.9.0.1"
-FIRST_NETWORK, HOSTS = 1, 6
+FIRST_NETWORK, HOSTS = 1, 12
 _libc = ctypes.CDLL(None, use_errno=True)
 _loaded = {}
 

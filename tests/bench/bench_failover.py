@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/bench failover: sites that fail under load, beside stock dispatcher; processor time of a call."""
+
+import argparse
+import signal
+import sys
+
+from harness import Network
+
+import outages
+import report as reports
+from report import Report
+
+PARTS = ("outages",)
+
+
+def arguments_parse():
+    parser = argparse.ArgumentParser(prog="scripts/bench failover", description=__doc__)
+    parser.add_argument("--docs", action="store_true", help="writes the measured tables of docs/failover.md")
+    parser.add_argument("--quick", action="store_true", help="short intervals and few calls: shows that it runs")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"which of {','.join(PARTS)}")
+    parser.add_argument("--kinds", default=",".join(outages.KINDS), help="which failures (all)")
+    parser.add_argument("--transports", default=",".join(outages.ALL), help="which transports (all)")
+    arguments = parser.parse_args()
+    for name, known in (("parts", PARTS), ("kinds", outages.KINDS), ("transports", outages.ALL)):
+        words = getattr(arguments, name).split(",")
+        if not set(words) <= set(known):
+            parser.error(f"--{name}: of {', '.join(known)}")
+        setattr(arguments, name, words)
+    return arguments
+
+
+def main():
+    arguments = arguments_parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    report, targets = Report(), {}
+    network = Network().start()
+    try:
+        if "outages" in arguments.parts:
+            settings = outages.Settings(arguments.quick)
+            outages.measure(report, network, settings, arguments.kinds, arguments.transports)
+            targets.update(outages.targets(settings, arguments.kinds, arguments.transports))
+    finally:
+        network.stop()
+    report.verdicts(targets)
+
+
+if __name__ == "__main__":
+    main()
