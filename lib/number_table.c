@@ -519,6 +519,12 @@ int number_table_put(struct number_table *table, uint64_t e164, uint32_t set)
 	return 0;
 }
 
+void number_table_prefetch(const struct number_table *table, uint64_t e164)
+{
+	const struct bucket *bucket = region_at(table->region, table->half->buckets.offset);
+	__builtin_prefetch(&bucket[home_bucket(e164, table->buckets)], 1);
+}
+
 void number_table_delete(struct number_table *table, uint64_t e164)
 {
 	number_delete(table, e164);

@@ -62,6 +62,9 @@ void number_table_drop_set(struct number_table *table, uint32_t id);
  */
 int number_table_put(struct number_table *table, uint64_t e164, uint32_t set);
 
+/** Brings what a later number_table_put() of this number reads into the cache. */
+void number_table_prefetch(const struct number_table *table, uint64_t e164);
+
 /** Takes a number away; one that is not there is fine. */
 void number_table_delete(struct number_table *table, uint64_t e164);
 

@@ -11,6 +11,7 @@ void bulk_finish(struct bulk *bulk)
 {
 	free(bulk->numbers);
 	free(bulk->account_ids);
+	free(bulk->ids);
 	free(bulk->faults);
 	ranges_finish(&bulk->ranges);
 	text_pool_finish(&bulk->sets);
@@ -123,30 +124,75 @@ static void numbers_sort(struct bulk *bulk)
 	}
 }
 
+/* Of the same number the first one stays. */
 static int numbers_check(struct bulk *bulk)
 {
+	size_t kept = bulk->count ? 1 : 0;
 	int rc = 0;
 
-	for (size_t i = 1; i < bulk->count && rc == 0; i++)
-		if (bulk->numbers[i].e164 == bulk->numbers[i - 1].e164)
-			rc = bulk_refuse(bulk, bulk->numbers[i].line, "telephoneNumber",
-					 "the same number stands in line %u already", bulk->numbers[i - 1].line);
+	for (size_t i = 1; i < bulk->count && rc == 0; i++) {
+		if (bulk->numbers[i].e164 != bulk->numbers[kept - 1].e164) {
+			bulk->numbers[kept++] = bulk->numbers[i];
+			continue;
+		}
+		bulk->skipped++;
+		rc = bulk_refuse(bulk, bulk->numbers[i].line, "telephoneNumber",
+				 "the same number stands in line %u already", bulk->numbers[kept - 1].line);
+	}
+	bulk->count = kept;
 	return rc;
 }
 
+/* Rows that were reported in one pass. */
+struct range_report {
+	struct bulk *bulk;
+	uint32_t *lines;
+	size_t count, room;
+};
+
 static int range_report(void *context, const struct range *range, const struct range *other, const char *reason)
 {
+	struct range_report *report = context;
 	const struct range *row = range->line ? range : other, *against = range->line ? other : range;
 	char text[RANGE_TEXT_SIZE], place[32] = "the store";
 
+	if (report->count == report->room) {
+		size_t room = report->room ? report->room * 2 : 64;
+		uint32_t *lines = realloc(report->lines, room * sizeof(*lines));
+		if (!lines)
+			return -ENOMEM;
+		report->lines = lines;
+		report->room = room;
+	}
+	report->lines[report->count++] = row->line;
 	range_format(against->first, against->last, text);
 	if (against->line)
 		snprintf(place, sizeof(place), "line %u", against->line);
-	return bulk_refuse(context, row->line, "telephoneNumber", "%s %s in %s", reason, text, place);
+	return bulk_refuse(report->bulk, row->line, "telephoneNumber", "%s %s in %s", reason, text, place);
+}
+
+static int line_compare(const void *left, const void *right)
+{
+	const uint32_t *a = left, *b = right;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+static void ranges_leave_out(struct bulk *bulk, struct range_report *report)
+{
+	size_t kept = 0;
+
+	qsort(report->lines, report->count, sizeof(*report->lines), line_compare);
+	for (size_t i = 0; i < bulk->ranges.count; i++)
+		if (!bsearch(&bulk->ranges.list[i].line, report->lines, report->count, sizeof(*report->lines),
+			     line_compare))
+			bulk->ranges.list[kept++] = bulk->ranges.list[i];
+	bulk->skipped += bulk->ranges.count - kept;
+	bulk->ranges.count = kept;
 }
 
 /* Those of the store stand among those of the file, but are not kept there. */
-static int file_ranges_check(struct bulk *bulk, struct store *store)
+static int ranges_check_once(struct bulk *bulk, struct store *store, struct range_report *report)
 {
 	struct ranges all = {0};
 	int rc = bulk->ranges.count ? ranges_load(store, 0, INT64_MAX, &all) : 0;
@@ -155,9 +201,25 @@ static int file_ranges_check(struct bulk *bulk, struct store *store)
 		rc = ranges_add(&all, &bulk->ranges.list[i]);
 	if (rc == 0) {
 		ranges_sort(&all);
-		rc = ranges_check(&all, range_report, bulk);
+		rc = ranges_check(&all, range_report, report);
 	}
 	ranges_finish(&all);
+	return rc;
+}
+
+/* Without the rows that were reported, others may meet that had these between them. */
+int bulk_ranges_check(struct bulk *bulk, struct store *store)
+{
+	struct range_report report = {.bulk = bulk};
+	int rc;
+
+	do {
+		report.count = 0;
+		rc = ranges_check_once(bulk, store, &report);
+		if (rc == 0 && report.count)
+			ranges_leave_out(bulk, &report);
+	} while (rc == 0 && report.count && bulk->skip_bad);
+	free(report.lines);
 	return rc;
 }
 
@@ -174,7 +236,7 @@ int bulk_check(struct bulk *bulk, struct store *store)
 	ranges_sort(&bulk->ranges);
 	int rc = numbers_check(bulk);
 	if (rc == 0)
-		rc = file_ranges_check(bulk, store);
+		rc = bulk_ranges_check(bulk, store);
 	if (bulk->fault_kept > 1)
 		qsort(bulk->faults, bulk->fault_kept, sizeof(*bulk->faults), fault_compare);
 	return rc;

@@ -15,10 +15,16 @@
 
 enum { BULK_FAULTS_MAX = 100000 };
 
+/** What becomes of a number: it is new, stays, gets another set, or one of another account. */
+enum bulk_state { BULK_NEW, BULK_SAME, BULK_CHANGED, BULK_MOVED };
+
 struct bulk_number {
-	uint64_t e164;
+	uint64_t e164 : 56, state : 8;
 	uint32_t set; /**< index in bulk->sets */
-	uint32_t line;
+	union {
+		uint32_t line;    /**< until bulk_compare() */
+		uint32_t present; /**< then: the id of the set that it has in the store, or 0 */
+	};
 };
 
 /** A row that was refused. */
@@ -43,7 +49,15 @@ struct bulk {
 	int64_t *account_ids;      /**< the store's integers for them */
 	struct bulk_fault *faults; /**< in the order of their lines */
 	size_t fault_count, fault_kept, fault_room;
-	uint64_t added, changed, ranges_added, ranges_changed; /**< what bulk_apply() did, or bulk_compare() would do */
+	bool skip_bad;    /**< wrong rows are left out, the others are good */
+	bool unreadable;  /**< there is no row to take: the columns are wrong */
+	uint64_t skipped; /**< rows left out */
+	/* what bulk_compare() found */
+	bool compared;
+	uint64_t revision;                                     /**< of the store then */
+	uint32_t *ids;                                         /**< by index of the set: the store's id, 0: none yet */
+	uint64_t digest[2];                                    /**< to be added to the store's */
+	uint64_t added, changed, ranges_added, ranges_changed; /**< what bulk_apply() does */
 };
 
 /** What the rows have in common. In bulk->sets the header follows it. */
@@ -73,14 +87,20 @@ int bulk_read(struct bulk *bulk, int file);
 /** Brings rows into order and reports those that do not go together, or not with what the store holds. */
 int bulk_check(struct bulk *bulk, struct store *store);
 
-/** Counts what bulk_apply() would do. */
+/** The same for ranges only. */
+int bulk_ranges_check(struct bulk *bulk, struct store *store);
+
+/** Finds out what bulk_apply() has to do, so that this needs little time; no transaction is open. */
 int bulk_compare(struct bulk *bulk, struct store *store);
 
 /**
- * Puts the rows into the store, in the transaction that is open. With @p again, ranges are checked once more, because
- * the store has changed since: look at fault_count.
+ * Puts the rows into the store, in the transaction that is open. If the store has changed since bulk_compare(), that is
+ * made good, and ranges are checked once more: look at fault_count.
  */
-int bulk_apply(struct bulk *bulk, struct store *store, bool again);
+int bulk_apply(struct bulk *bulk, struct store *store);
+
+/** Puts what bulk_apply() did into a copy of the published table. Returns 0 or -errno. */
+int bulk_publish(const struct bulk *bulk, struct store *store, struct number_table *table);
 
 /** Writes the rows to the change log as those of @p revision, and reads them from there. */
 int bulk_log_write(const struct bulk *bulk, struct store *store, uint64_t revision);

@@ -326,23 +326,31 @@ static int row_read(struct reader *reader, size_t count)
 	return rc ? rc : row_add(reader, &row);
 }
 
+/* A row that is refused counts once, whatever is wrong with it. */
+static int row_take(struct reader *reader, int whole, size_t count)
+{
+	size_t faults = reader->bulk->fault_count;
+	int rc = whole < 0 ? bulk_refuse(reader->bulk, reader->csv.line, "row", "%s", reader->csv.fault)
+			   : row_read(reader, count);
+
+	reader->bulk->skipped += reader->bulk->fault_count != faults;
+	return rc;
+}
+
 static int rows_read(struct reader *reader)
 {
 	size_t count;
 	int rc;
 
 	while ((rc = csv_row(&reader->csv, reader->cells, CELLS_MAX, &count)) != 0) {
-		if (rc < 0)
-			rc = bulk_refuse(reader->bulk, reader->csv.line, "row", "%s", reader->csv.fault);
-		else if (reader->column_count)
-			rc = row_read(reader, count);
-		else
-			rc = columns_read(reader, count);
+		bool first = !reader->column_count;
+		rc = first && rc > 0 ? columns_read(reader, count) : row_take(reader, rc, count);
 		if (rc)
 			return rc;
-		if (reader->bulk->fault_count && !reader->bulk->count && !reader->bulk->ranges.count &&
-		    reader->csv.line <= 1)
-			return -EINVAL; /* wrong columns make every row wrong */
+		if (first && reader->bulk->fault_count) {
+			reader->bulk->unreadable = true; /* wrong columns make every row wrong */
+			return -EINVAL;
+		}
 	}
 	return 0;
 }
@@ -386,8 +394,10 @@ int bulk_read(struct bulk *bulk, int file)
 	}
 	if (rc == -EINVAL)
 		rc = 0;
-	if (rc == 0 && !reader->column_count && !bulk->fault_count)
+	if (rc == 0 && !reader->column_count && !bulk->fault_count) {
+		bulk->unreadable = true;
 		rc = bulk_refuse(bulk, 1, "header", "the file is empty");
+	}
 	free(reader->csv.text);
 	free(reader);
 	return rc;

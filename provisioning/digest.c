@@ -9,6 +9,8 @@
 _Static_assert(DIGEST_KEY_SIZE == crypto_shorthash_siphashx24_KEYBYTES, "a set is a key");
 _Static_assert(STORE_DIGEST_SIZE == crypto_shorthash_siphashx24_BYTES, "a row is a hash");
 
+enum { NUMBERS = 1, COLUMNS_SIZE = 512, SELECT_SIZE = 1024 };
+
 /*
  * Rows of these tables are in the digest, but for a column that means nothing outside of this file. Those with a number
  * count by digest_set(), with the attributes of their set.
@@ -17,7 +19,7 @@ static const struct {
 	const char *name, *local;
 	const char *first, *last; /* columns of numbers */
 } digest_tables[] = {{.name = "account", .local = "id"},
-		     {.name = "number", .first = "e164"},
+		     [NUMBERS] = {.name = "number", .first = "e164"},
 		     {.name = "number_range", .first = "first", .last = "last"},
 		     {.name = "setting", .local = ""},
 		     {.name = "peer_group", .local = ""},
@@ -25,7 +27,7 @@ static const struct {
 		     {.name = "peer_priority", .local = ""},
 		     {.name = "peer_prefix", .local = ""},
 		     {.name = "service", .local = ""}};
-enum { DIGEST_TABLES = sizeof(digest_tables) / sizeof(*digest_tables), COLUMNS_SIZE = 512, SELECT_SIZE = 1024 };
+enum { DIGEST_TABLES = sizeof(digest_tables) / sizeof(*digest_tables) };
 
 /* --- sums --- */
 
@@ -42,19 +44,24 @@ static void digest_save(const uint64_t digest[2], unsigned char bytes[STORE_DIGE
 		bytes[i] = (unsigned char)(digest[i / 8] >> (i % 8 * 8));
 }
 
+void digest_sum(uint64_t digest[2], const uint64_t more[2])
+{
+	digest[0] += more[0];
+	digest[1] += more[1] + (digest[0] < more[0]);
+}
+
 static void digest_count(uint64_t digest[2], int sign, const unsigned char bytes[STORE_DIGEST_SIZE])
 {
 	uint64_t row[2];
 
 	digest_load(bytes, row);
 	if (sign > 0) {
-		digest[0] += row[0];
-		digest[1] += row[1] + (digest[0] < row[0]);
-	} else {
-		uint64_t borrow = digest[0] < row[0];
-		digest[0] -= row[0];
-		digest[1] -= row[1] + borrow;
+		digest_sum(digest, row);
+		return;
 	}
+	uint64_t borrow = digest[0] < row[0];
+	digest[0] -= row[0];
+	digest[1] -= row[1] + borrow;
 }
 
 void store_digest_text(const uint64_t digest[2], char text[2 * STORE_DIGEST_SIZE + 1])
@@ -238,6 +245,11 @@ int digest_triggers_add(struct store *store)
 	for (size_t i = 0; i < DIGEST_TABLES && rc == 0; i++)
 		rc = triggers_add(store, i);
 	return rc;
+}
+
+int digest_numbers_add(struct store *store)
+{
+	return triggers_add(store, NUMBERS);
 }
 
 int digest_numbers_drop(struct store *store)

@@ -22,16 +22,21 @@ int digest_functions_add(struct store *store);
 int digest_triggers_add(struct store *store);
 
 /**
- * Takes away the triggers of `number` on this connection: its user then calls digest_number() for each row, and keeps
- * number_count. Returns 0 or -errno.
+ * Takes away the triggers of `number` on this connection, and makes them again: in between its user counts each row
+ * with digest_number(), and keeps number_count. A transaction that is rolled back brings them back too. Returns 0 or
+ * -errno.
  */
 int digest_numbers_drop(struct store *store);
+int digest_numbers_add(struct store *store);
 
 /** What numbers with these attributes have in common. */
 void digest_key(struct span account, uint16_t service, struct span header, uint8_t key[DIGEST_KEY_SIZE]);
 
 /** Counts a number in (sign 1) or out (-1). */
 void digest_number(uint64_t digest[2], int sign, const uint8_t key[DIGEST_KEY_SIZE], uint64_t e164);
+
+/** Adds a sum of digest_number(). */
+void digest_sum(uint64_t digest[2], const uint64_t more[2]);
 
 /** The digest as 16 bytes, and as 32 hexadecimal digits. */
 void digest_load(const unsigned char bytes[STORE_DIGEST_SIZE], uint64_t digest[2]);

@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 /* the last two: as measured, for as long as a job has not shown its own pace */
-enum { BUSY_MS = 10000, RETRY_MIN_S = 1, WRITE_NS_A_ROW = 4000, PUBLISH_NS_A_ROW = 400 };
+enum { BUSY_MS = 10000, RETRY_MIN_S = 1, WRITE_NS_A_ROW = 1500, PUBLISH_NS_A_ROW = 150 };
 
 static const char *const phase_names[JOB_PHASES] = {
-	[JOB_START] = "start", [JOB_READ] = "read",     [JOB_CHECK] = "check",
-	[JOB_WRITE] = "write", [JOB_COMMIT] = "commit", [JOB_PUBLISH] = "publish"};
+	[JOB_START] = "start",   [JOB_READ] = "read",       [JOB_CHECK] = "check",          [JOB_WRITE] = "write",
+	[JOB_COMMIT] = "commit", [JOB_PUBLISH] = "publish", [JOB_CHECKPOINT] = "checkpoint"};
 
 /* --- the thread --- */
 
@@ -46,12 +46,29 @@ static void job_fault_set(struct job *job, int rc, const char *reason)
 		fault_set(&job->fault, FAULT_UNAVAILABLE, "store", "%s", *reason ? reason : strerror(-rc));
 }
 
+static void event_send(const struct job *job)
+{
+	uint64_t one = 1;
+
+	if (write(job->provisioner->jobs->event, &one, sizeof(one)) < 0)
+		return; /* it is readable already */
+}
+
+void job_hand_over(struct job *job)
+{
+	atomic_store(&job->handed, true);
+	event_send(job);
+	pthread_mutex_lock(&job->lock);
+	while (!job->taken && !job->closing)
+		pthread_cond_wait(&job->turn, &job->lock);
+	pthread_mutex_unlock(&job->lock);
+}
+
 static void *job_main(void *argument)
 {
 	struct job *job = argument;
 	struct store *store = NULL;
 	char error[STORE_ERROR_SIZE] = "";
-	uint64_t one = 1;
 
 	prctl(PR_SET_NAME, "trunkgate-job");
 	if (job->provisioner->worker)
@@ -67,8 +84,7 @@ static void *job_main(void *argument)
 		close(job->file);
 	job->file = -1;
 	atomic_store(&job->ended, true);
-	if (write(job->provisioner->jobs->event, &one, sizeof(one)) < 0)
-		return NULL; /* it is readable already */
+	event_send(job);
 	return NULL;
 }
 
@@ -76,6 +92,8 @@ static void *job_main(void *argument)
 
 static void job_free(struct job *job)
 {
+	pthread_mutex_destroy(&job->lock);
+	pthread_cond_destroy(&job->turn);
 	json_object_put(job->result);
 	if (job->file >= 0)
 		close(job->file);
@@ -106,10 +124,27 @@ int jobs_new(struct jobs **jobs)
 	return 0;
 }
 
+static void job_take(struct job *job)
+{
+	if (job->taken)
+		return;
+	if (job->kind->take)
+		job->kind->take(job);
+	pthread_mutex_lock(&job->lock);
+	job->taken = true;
+	pthread_cond_signal(&job->turn);
+	pthread_mutex_unlock(&job->lock);
+}
+
 static void job_finish(struct job *job)
 {
+	pthread_mutex_lock(&job->lock);
+	job->closing = true;
+	pthread_cond_signal(&job->turn);
+	pthread_mutex_unlock(&job->lock);
 	if (!job->joined)
 		pthread_join(job->thread, NULL);
+	job_take(job);
 	job->ended_ms = request_clock_ms();
 	if (job->kind->finish)
 		job->kind->finish(job);
@@ -133,6 +168,8 @@ void jobs_poll(struct jobs *jobs)
 		return;
 	for (size_t i = jobs->count; i-- > 0;) {
 		struct job *job = jobs->list[i];
+		if (!job->finished && atomic_load(&job->handed))
+			job_take(job);
 		if (job->finished || !atomic_load(&job->ended))
 			continue;
 		job_finish(job);
@@ -198,7 +235,7 @@ int jobs_check_change(const struct jobs *jobs, struct fault *fault)
 {
 	const struct job *job = jobs_running(jobs);
 
-	if (!job || atomic_load(&job->phase) < JOB_WRITE)
+	if (!job || atomic_load(&job->phase) < JOB_WRITE || job->taken)
 		return 0;
 	int seconds = retry_after(job);
 	int rc = fault_set(fault, FAULT_UNAVAILABLE, "job", "%s %lld is writing: try again in %d s",
@@ -317,6 +354,8 @@ static int job_new(struct call *call, const struct job_kind *kind, struct job **
 
 	if (!new)
 		return -ENOMEM;
+	pthread_mutex_init(&new->lock, NULL);
+	pthread_cond_init(&new->turn, NULL);
 	new->kind = kind;
 	new->provisioner = provisioner;
 	new->started_ms = request_clock_ms();
@@ -389,7 +428,10 @@ static int import(struct call *call)
 		rc = job_new(call, &job_import, &job);
 	if (rc)
 		return rc;
-	job->dry_run = call->arguments[1] != NULL;
+	for (size_t i = 1; i < call->argument_count; i++) {
+		job->dry_run = job->dry_run || strcmp(call->arguments[i], "dry-run") == 0;
+		job->skip_bad = job->skip_bad || strcmp(call->arguments[i], "skip-bad") == 0;
+	}
 	return job_start(call, job);
 }
 

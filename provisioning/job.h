@@ -3,8 +3,9 @@
  * What takes longer than a moment: import, export, verify. One at a time, in a thread of its own with a connection of
  * its own, at the lowest priority of processor and disk; the loop goes on answering.
  *
- * While an import writes, changes are refused (503 with the time after which to try again): SQLite has one writer, and
- * a change that waited would be told 504 by its door long before. Reads are answered all the time.
+ * From the moment an import writes until its table is in force, changes are refused (503 with the time after which to
+ * try again): SQLite has one writer, and a change that waited would be told 504 by its door long before. Reads are
+ * answered all the time.
  */
 #ifndef TRUNKGATE_JOB_H
 #define TRUNKGATE_JOB_H
@@ -15,7 +16,7 @@
 #include "request.h"
 #include "snapshot.h"
 
-enum job_phase { JOB_START, JOB_READ, JOB_CHECK, JOB_WRITE, JOB_COMMIT, JOB_PUBLISH, JOB_PHASES };
+enum job_phase { JOB_START, JOB_READ, JOB_CHECK, JOB_WRITE, JOB_COMMIT, JOB_PUBLISH, JOB_CHECKPOINT, JOB_PHASES };
 
 struct job;
 
@@ -23,6 +24,8 @@ struct job_kind {
 	const char *operation;
 	/** In the thread. Returns 0, -ECANCELED, or another -errno with job->fault or store->error. */
 	int (*run)(struct job *job, struct store *store);
+	/** In the loop, when the thread has called job_hand_over(), or has ended; may be NULL. */
+	void (*take)(struct job *job);
 	/** In the loop, when the thread has ended; may be NULL. */
 	void (*finish)(struct job *job);
 	bool own; /**< the worker's own: gives way to others, and is forgotten when it has ended */
@@ -36,13 +39,17 @@ struct job {
 	struct bulk_progress progress;
 	atomic_int phase;
 	atomic_int_fast64_t phase_ms; /**< when the phase began */
+	atomic_bool handed;           /**< the thread waits for the loop to take what it made */
 	atomic_bool ended;            /**< the thread has nothing more to do */
-	bool finished;                /**< nor has the loop */
+	bool taken, closing;          /**< under the lock: the loop took it, or will when the thread has ended */
+	pthread_mutex_t lock;
+	pthread_cond_t turn;
+	bool finished; /**< nor has the loop */
 	int64_t started_ms, ended_ms;
 	/* the request */
 	int file;
 	char *path, *account, *user, *via, *arguments;
-	bool dry_run;
+	bool dry_run, skip_bad;
 	/* the outcome; the thread's until it has ended */
 	int rc;
 	struct fault fault;
@@ -85,6 +92,9 @@ void jobs_status(const struct jobs *jobs, struct json_object *result);
 
 /** For the thread: a new phase with @p total steps. */
 void job_phase_set(struct job *job, enum job_phase phase, uint64_t total);
+
+/** For the thread: what it made is the loop's now; returns when the loop has taken it. */
+void job_hand_over(struct job *job);
 
 /** Starts a snapshot if none is being written and nothing else runs. Returns 0 or -errno. */
 int jobs_snapshot(struct provisioner *provisioner);

@@ -31,7 +31,7 @@ static int file_ready(struct job *job)
 
 static int rows_refused(struct job *job, const struct bulk *bulk)
 {
-	if (!bulk->fault_count)
+	if (!bulk->fault_count || (bulk->skip_bad && !bulk->unreadable))
 		return 0;
 	return fault_set(&job->fault, FAULT_BAD_VALUE, "file", "%zu fault%s in it: nothing was changed",
 			 bulk->fault_count, bulk->fault_count == 1 ? "" : "s");
@@ -44,10 +44,12 @@ static int rows_read(struct job *job, struct bulk *bulk, struct store *store)
 	if (rc == 0)
 		rc = bulk_read(bulk, job->file);
 	if (rc == 0) {
-		job_phase_set(job, JOB_CHECK, 0);
+		job_phase_set(job, JOB_CHECK, bulk->count);
 		rc = bulk_check(bulk, store);
 	}
-	return rc ? rc : rows_refused(job, bulk);
+	if (rc == 0)
+		rc = rows_refused(job, bulk);
+	return rc ? rc : bulk_compare(bulk, store);
 }
 
 static int rows_commit(struct job *job, struct bulk *bulk, struct store *store)
@@ -66,14 +68,18 @@ static int rows_commit(struct job *job, struct bulk *bulk, struct store *store)
 	return rc;
 }
 
-/* From JOB_WRITE on nothing else changes the store, the table, or the other half of the region. */
-static int rows_write(struct job *job, struct bulk *bulk, struct store *store, uint64_t checked)
+/*
+ * Until the table is swapped nothing else changes the store, the table, or the other half of the region. Accounts are
+ * checked here, so the store need not look for each row's; what goes into the log is written back later.
+ */
+static int rows_write(struct job *job, struct bulk *bulk, struct store *store)
 {
-	char cache[64];
+	char pragmas[128];
 
-	snprintf(cache, sizeof(cache), "PRAGMA cache_size = -%d", CACHE_KB);
+	snprintf(pragmas, sizeof(pragmas), "PRAGMA cache_size = -%d; PRAGMA foreign_keys = OFF", CACHE_KB);
+	store->checkpoint_later = true;
 	job_phase_set(job, JOB_WRITE, bulk->count);
-	int rc = store_run(store, cache, "");
+	int rc = sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 	if (rc == 0)
 		rc = store_begin(store);
 	if (rc)
@@ -81,7 +87,7 @@ static int rows_write(struct job *job, struct bulk *bulk, struct store *store, u
 	if (store->replica)
 		rc = fault_set(&job->fault, FAULT_CONFLICT, "role", "this store is a replica: change the primary");
 	if (rc == 0)
-		rc = bulk_apply(bulk, store, store->revision != checked);
+		rc = bulk_apply(bulk, store);
 	if (rc == 0)
 		rc = rows_refused(job, bulk);
 	if (rc) {
@@ -100,20 +106,51 @@ static void counts_add(struct job *job, const struct bulk *bulk)
 	result_add(job, "ranges", bulk->ranges.count);
 	result_add(job, "rangesAdded", bulk->ranges_added);
 	result_add(job, "rangesChanged", bulk->ranges_changed);
+	if (bulk->skip_bad)
+		result_add(job, "rowsSkipped", bulk->skipped);
 	json_object_object_add(job->result, "dryRun", json_object_new_boolean(job->dry_run));
+}
+
+/* A copy of the table in use and the rows; from the store only if there is no good table to copy. */
+static int table_build(const struct bulk *bulk, struct store *store, struct publisher *publisher,
+		       struct number_table **table)
+{
+	int rc = publisher->stale || !publisher->table
+			 ? -ESTALE
+			 : number_table_copy(publisher->table, (uint64_t)store->number_count, table);
+
+	if (rc == 0)
+		rc = bulk_publish(bulk, store, *table);
+	if (rc == 0)
+		return 0;
+	number_table_free(*table);
+	*table = NULL;
+	return publisher_build(publisher->region, store, table);
+}
+
+static void rows_publish(struct job *job, const struct bulk *bulk, struct store *store)
+{
+	struct publisher *publisher = job->provisioner->publisher;
+
+	result_add(job, "revision", store->revision);
+	job_phase_set(job, JOB_PUBLISH, bulk->count);
+	if (publisher)
+		job->publish_rc = table_build(bulk, store, publisher, &job->table);
 }
 
 static int import_rows(struct job *job, struct bulk *bulk, struct store *store)
 {
 	int rc = bulk_init(bulk, &job->progress, store);
-	uint64_t checked = store->revision;
 
+	bulk->skip_bad = job->skip_bad;
 	if (rc == 0)
 		rc = rows_read(job, bulk, store);
-	if (rc == 0)
-		rc = job->dry_run ? bulk_compare(bulk, store) : rows_write(job, bulk, store, checked);
+	if (rc == 0 && !job->dry_run)
+		rc = rows_write(job, bulk, store);
 	if (rc == 0)
 		counts_add(job, bulk);
+	if (job->changed)
+		rows_publish(job, bulk, store);
 	job->faults = bulk->faults;
 	job->fault_count = bulk->fault_count;
 	job->fault_kept = bulk->fault_kept;
@@ -124,27 +161,27 @@ static int import_rows(struct job *job, struct bulk *bulk, struct store *store)
 static int import_run(struct job *job, struct store *store)
 {
 	struct bulk bulk = {0};
-	uint64_t count = 0;
 
 	job->result = json_object_new_object();
 	int rc = import_rows(job, &bulk, store);
-	count = bulk.count;
 	bulk_finish(&bulk);
 	if (rc || !job->changed)
 		return rc;
-	result_add(job, "revision", store->revision);
-	job_phase_set(job, JOB_PUBLISH, count);
-	if (job->provisioner->publisher)
-		job->publish_rc = publisher_build(job->provisioner->publisher->region, store, &job->table);
+	job_hand_over(job);
+	job_phase_set(job, JOB_CHECKPOINT, 0);
+	if (!bulk_cancelled(&job->progress)) /* the worker ends */
+		store_checkpoint(store);
 	return 0;
 }
 
-static void import_finish(struct job *job)
+/* Changes go on from here. They leave the write-ahead log to the job. */
+static void import_take(struct job *job)
 {
 	struct provisioner *provisioner = job->provisioner;
 
 	if (!job->changed)
 		return;
+	provisioner->store->checkpoint_later = true;
 	store_refresh(provisioner->store);
 	provisioner->snapshot_revision = 0; /* an import cannot be put on top of it */
 	if (!provisioner->publisher)
@@ -156,7 +193,13 @@ static void import_finish(struct job *job)
 			  job->publish_rc == -ENOSPC ? "the shared region is full" : strerror(-job->publish_rc));
 }
 
-const struct job_kind job_import = {.operation = "import", .run = import_run, .finish = import_finish};
+static void import_finish(struct job *job)
+{
+	job->provisioner->store->checkpoint_later = false;
+}
+
+const struct job_kind job_import = {
+	.operation = "import", .run = import_run, .take = import_take, .finish = import_finish};
 
 /* --- export --- */
 

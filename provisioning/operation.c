@@ -77,6 +77,21 @@ static const char *dry_run_choice(size_t index)
 	return index == 0 ? "dry-run" : NULL;
 }
 
+static const char *const import_words[] = {"dry-run", "skip-bad", NULL};
+
+static const char *import_fault(struct span text)
+{
+	for (size_t i = 0; import_words[i]; i++)
+		if (span_equal(text, span_of(import_words[i])))
+			return NULL;
+	return "must be dry-run, skip-bad or absent";
+}
+
+static const char *import_choice(size_t index)
+{
+	return import_words[index];
+}
+
 static const char *count_fault(struct span text)
 {
 	for (size_t i = 0; i < text.len; i++)
@@ -132,6 +147,10 @@ static const struct argument_kind
 			.rule = "shows the difference, changes nothing",
 			.fault = dry_run_fault,
 			.choice = dry_run_choice},
+	import_kind = {.name = "option",
+		       .rule = "dry-run: changes nothing; skip-bad: leaves wrong rows out",
+		       .fault = import_fault,
+		       .choice = import_choice},
 	peer_kind = {.name = "peer", .rule = "name of a peer: 1-100 of A-Z a-z 0-9 _ -", .fault = field_name_fault},
 	switch_kind = {.name = "switch", .rule = "on or off", .fault = switch_fault, .choice = switch_choice},
 	state_kind = {.name = "state", .rule = "auto, drain or disabled", .fault = state_fault, .choice = state_choice};
@@ -189,9 +208,10 @@ const struct operation operations[] = {
 		       {.name = "limit", .kind = &limit_kind},
 		       {.name = "after", .kind = &range_kind}}},
 	{.name = "import",
-	 .help = "put the numbers and ranges of a CSV file in force, all or none; a job",
+	 .help = "put the numbers and ranges of a CSV file in force, all or none (skip-bad: the good rows); a job",
 	 .arguments = {{.name = "file", .kind = &csv_kind, .required = true},
-		       {.name = "dry-run", .kind = &dry_run_kind}},
+		       {.name = "option", .kind = &import_kind},
+		       {.name = "option-2", .kind = &import_kind}},
 	 .flags = OPERATION_JOB | OPERATION_TAKES_FILE},
 	{.name = "export",
 	 .help = "write numbers and ranges to a CSV file; a job",

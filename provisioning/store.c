@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x54726b67, BUSY_TIMEOUT_MS = 1000 }; /* "Trkg" */
+enum { APPLICATION_ID = 0x54726b67, BUSY_TIMEOUT_MS = 1000, CHECKPOINT_PAGES = 1000 }; /* "Trkg" */
 
 /* Lines of schema.sql, made by the build. */
 static const char *const schema_1[] = {
@@ -454,6 +454,21 @@ static int schema_init(struct store *store)
 	return rc ? rc : store_run(store, "PRAGMA foreign_keys = ON", "");
 }
 
+/* As SQLite does by itself, but not while a job has left so much there that the loop would stand still. */
+static int commit_noted(void *context, sqlite3 *db, const char *name, int pages)
+{
+	const struct store *store = context;
+
+	if (pages >= CHECKPOINT_PAGES && !store->checkpoint_later)
+		sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return SQLITE_OK;
+}
+
+void store_checkpoint(struct store *store)
+{
+	sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 /* WAL keeps readers (a backup, the sqlite3 shell) and the writer apart; FULL makes each commit durable. */
 static int connection_init(struct store *store)
 {
@@ -464,6 +479,7 @@ static int connection_init(struct store *store)
 
 	sqlite3_extended_result_codes(store->db, 1);
 	sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+	sqlite3_wal_hook(store->db, commit_noted, store);
 	if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		return store_failed(store);
 	int rc = digest_functions_add(store);

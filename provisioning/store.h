@@ -29,6 +29,7 @@ struct store {
 	uint64_t digest[2]; /**< little-endian halves */
 	int64_t number_count;
 	bool replica;
+	bool checkpoint_later; /**< what was committed stays in the write-ahead log for now */
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */
 };
@@ -61,6 +62,9 @@ int store_begin(struct store *store);
 /** Ends it. @p change is logged with the next revision; NULL for this node's own state and for nothing changed. */
 int store_commit(struct store *store, const struct store_change *change);
 void store_rollback(struct store *store);
+
+/** Brings the write-ahead log into the file, as far as no reader needs it; nothing is lost if it cannot. */
+void store_checkpoint(struct store *store);
 
 /** True if rows in the digest changed since store_begin(). */
 bool store_changed(const struct store *store);

@@ -2,6 +2,7 @@
 /** Tests of import, export and verify: faults by line and column, all or nothing, round trips, the change log. */
 #include "provision.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #define HEAD                                                                                                           \
@@ -240,6 +241,118 @@ static void test_dry_run_counts_and_changes_nothing(void **state)
 	assert_int_equal(provision->provisioner.store->revision, 4);
 }
 
+/* The store's rows of one table as text. */
+static const char *rows_text(struct provision *provision, const char *sql)
+{
+	static char text[4096];
+	sqlite3_stmt *statement;
+	assert_int_equal(store_select(provision->provisioner.store, &statement, sql, ""), 0);
+	assert_int_equal(store_step(provision->provisioner.store, &statement), 1);
+	snprintf(text, sizeof(text), "%s", store_text(statement, 0));
+	sqlite3_finalize(statement);
+	return text;
+}
+
+static void digest_is_right(struct provision *provision)
+{
+	uint64_t digest[2];
+	assert_int_equal(store_digest_compute(provision->provisioner.store, digest), 0);
+	assert_memory_equal(digest, provision->provisioner.store->digest, sizeof(digest));
+}
+
+/* A bad cell, a number twice, no account, ranges that meet: in part, in the store, and only if another was there. */
+#define MIXED                                                                                                          \
+	HEAD "+15551230001,,acme,true,,\n15551230002,,acme,true,,\n+15551230001,,other,true,,\n"                       \
+	     "+15551230003,,nobody,yes,,\n\"+1555\"x,,acme,true,,\n+4420,+4429,acme,true,,\n+4425,+4435,acme,true,,\n" \
+	     "+4432,+4439,acme,true,,\n+4495,+4498,acme,true,,\n+15551230004,,acme,true,,gold\n"
+
+static void test_skip_bad_takes_the_good_rows_and_reports_the_others(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	DONE(ASK(provision, "range_set", "+4490", "+4496", "acme", "teamsOperatorConnect"));
+	static const unsigned lines[] = {3, 4, 5, 5, 6, 8, 10};
+	char path[128];
+	file_write(provision, MIXED);
+	snprintf(path, sizeof(path), "%s/in.csv", provision->folder);
+	for (int dry = 1; dry >= 0; dry--) {
+		struct json_object *answer =
+			dry ? job_end(provision, ASK(provision, "import", path, "skip-bad", "dry-run"))
+			    : job_end(provision, ASK(provision, "import", path, "skip-bad"));
+		struct json_object *items = provision_get(provision_get(answer, "result"), "items");
+		assert_int_equal(field(answer, "rowsSkipped"), 6);
+		assert_int_equal(field(answer, "faultCount"), 7);
+		assert_int_equal(field(answer, "numbersAdded"), 2);
+		assert_int_equal(field(answer, "rangesAdded"), 2);
+		for (size_t i = 0; i < 7; i++)
+			assert_int_equal(
+				json_object_get_int(provision_get(json_object_array_get_idx(items, i), "line")),
+				lines[i]);
+		is_done(answer);
+		assert_int_equal(provision->provisioner.store->revision, dry ? 3 : 4);
+	}
+	assert_string_equal(rows_text(provision, "SELECT group_concat(e164) FROM number"), "15551230001,15551230004");
+	assert_string_equal(rows_text(provision, "SELECT group_concat(first) FROM number_range"), "4420,4432,4490");
+	digest_is_right(provision);
+	is_done(job_end(provision, ASK(provision, "verify")));
+}
+
+static void test_skip_bad_takes_nothing_from_a_file_without_columns(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	struct json_object *answer = import(provision, "+15551230001,acme\n+15551230002,acme\n", "skip-bad");
+	assert_string_equal(json_object_get_string(provision_get(provision_get(answer, "result"), "state")), "failed");
+	assert_int_equal(field(answer, "code"), 400);
+	json_object_put(answer);
+	provision_refused(ASK(provision, "import", "/x.csv", "skip"), 400, "option", "must be dry-run, skip-bad");
+}
+
+/* What was found out about the rows before the transaction is made good where the store has changed since. */
+static void test_import_meets_changes_that_were_made_while_it_read(void **state)
+{
+	struct provision *provision = *state;
+	struct store *store = provision->provisioner.store;
+	struct bulk_progress progress = {0};
+	struct bulk bulk;
+	char path[128];
+	accounts(provision);
+	DONE(ASK(provision, "number_set", "+15551230001", "acme", "teamsOperatorConnect", "gold"));
+	DONE(ASK(provision, "number_set", "+15551230002", "other", "teamsPhoneMobile"));
+	DONE(ASK(provision, "number_set", "+15551230003", "acme", "teamsOperatorConnect", "old"));
+	file_write(provision, NUMBERS "+15551230009,,acme,true,,\n+15551230010,,acme,true,,\n");
+	snprintf(path, sizeof(path), "%s/in.csv", provision->folder);
+	int file = open(path, O_RDONLY);
+	assert_int_equal(bulk_init(&bulk, &progress, store), 0);
+	assert_int_equal(bulk_read(&bulk, file), 0);
+	assert_int_equal(bulk_check(&bulk, store), 0);
+	assert_int_equal(bulk_compare(&bulk, store), 0);
+	assert_int_equal(bulk.added, 2);
+	assert_int_equal(bulk.changed, 2);
+	close(file);
+	DONE(ASK(provision, "number_delete", "+15551230002"));                                    /* same -> new */
+	DONE(ASK(provision, "number_set", "+15551230009", "other", "teamsOperatorConnect", "n")); /* new -> moved */
+	DONE(ASK(provision, "number_set", "+15551230003", "acme", "teamsOperatorConnect",
+		 "gold")); /* changed -> same */
+	DONE(ASK(provision, "number_set", "+15551230004", "acme", "teamsOperatorConnect", "gold"));
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(bulk_apply(&bulk, store), 0);
+	assert_int_equal(bulk.added, 2);
+	assert_int_equal(bulk.changed, 2);
+	assert_int_equal(store_commit(store, &(struct store_change){"u", "v", "import", "[]", NULL}), 0);
+	assert_int_equal(store->number_count, 6);
+	assert_string_equal(
+		rows_text(provision, "SELECT group_concat((e164 % 100) || s.account || service || header) FROM number n"
+				     " JOIN attribute_set s ON s.id = n.attribute_set"),
+		"1acme1,2other2,3acme1gold,4acme1gold,9acme1,10acme1");
+	assert_string_equal(rows_text(provision,
+				      "SELECT count(*) FROM number n JOIN attribute_set s ON s.id ="
+				      " n.attribute_set JOIN account a ON a.id = n.account WHERE a.name != s.account"),
+			    "0");
+	digest_is_right(provision);
+	bulk_finish(&bulk);
+}
+
 static void test_export_and_import_give_the_same_store(void **state)
 {
 	struct provision *provision = *state, *copy;
@@ -290,7 +403,7 @@ static void test_import_is_replayed_from_the_log(void **state)
 	assert_int_equal(bulk_init(&bulk, &progress, provision->provisioner.store), 0);
 	assert_int_equal(bulk_log_read(&bulk, provision->provisioner.store, 3), 0);
 	assert_int_equal(store_begin(store), 0);
-	assert_int_equal(bulk_apply(&bulk, store, false), 0);
+	assert_int_equal(bulk_apply(&bulk, store), 0);
 	assert_int_equal(
 		store_commit(store,
 			     &(struct store_change){.user = "u", .via = "v", .operation = "import", .arguments = "[]"}),
@@ -356,6 +469,9 @@ int main(void)
 					   IMPORT_TEST(test_import_is_published_and_logged_once),
 					   IMPORT_TEST(test_import_takes_the_habits_of_spreadsheets),
 					   IMPORT_TEST(test_dry_run_counts_and_changes_nothing),
+					   IMPORT_TEST(test_skip_bad_takes_the_good_rows_and_reports_the_others),
+					   IMPORT_TEST(test_skip_bad_takes_nothing_from_a_file_without_columns),
+					   IMPORT_TEST(test_import_meets_changes_that_were_made_while_it_read),
 					   IMPORT_TEST(test_export_and_import_give_the_same_store),
 					   IMPORT_TEST(test_import_is_replayed_from_the_log),
 					   IMPORT_TEST(test_jobs_are_refused_by_name),

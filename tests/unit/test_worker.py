@@ -549,7 +549,8 @@ class WorkerTest(unittest.TestCase):
         script = os.path.join(os.path.dirname(__file__), "../../provisioning/trunkgate.bash-completion")
         for words, expected in (("number_s", ["number_set"]), ("peer_set p1 d", ["drain", "disabled"]),
                                 ("number_set +1 acme zoom", ["zoomPhoneCloudPeering"]), ("--js", ["--json"]),
-                                ("import x.csv d", ["dry-run"]), ("range_s", ["range_set"]), ("--no", ["--no-wait"]),
+                                ("import x.csv d", ["dry-run"]), ("import x.csv dry-run s", ["skip-bad"]),
+                                ("range_s", ["range_set"]), ("--no", ["--no-wait"]),
                                 ("--json --store x account_s", ["account_set"])):
             count = len(words.split(" "))
             command = (f"source '{script}'; COMP_WORDS=('{TRUNKGATE}' {words}); COMP_CWORD={count}; _trunkgate;"
