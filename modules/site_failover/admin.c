@@ -7,8 +7,10 @@
 #include <core/mem/mem.h>
 #include <core/rpc.h>
 
+#include "calls.h"
 #include "health.h"
 #include "kamailio_compat.h"
+#include "load.h"
 #include "place.h"
 #include "script.h"
 #include "state.h"
@@ -189,6 +191,7 @@ static int add_row(rpc_t *rpc, void *context, const struct shown *shown, const s
 	const struct place *place = &shown->place;
 	char uri[PLACE_URI_MAX] = "", since[TIME_MAX] = "";
 	uint64_t now_ms = site_clock_ms();
+	const struct load *load = load_of(place->peer);
 	void *row;
 	if (place->has_address)
 		place_uri(place, uri);
@@ -202,9 +205,10 @@ static int add_row(rpc_t *rpc, void *context, const struct shown *shown, const s
 			    admin_state_name(place->admin), "observed",
 			    observed == &unknown ? "unknown" : health_state_name(observed->health.state), "since",
 			    since, "reason", observed->reason) < 0 ||
-	    rpc->struct_add(row, "dddds", "failures", (int)observed->failures, "latency",
-			    observed->answered ? (int)observed->latency_ms : -1, "capacity", (int)place->capacity,
-			    "next_probe", next_probe(shown, observed, now_ms), "dns", shown->dns_reason) < 0)
+	    rpc->struct_add(row, "dddddds", "failures", (int)observed->failures, "latency",
+			    observed->answered ? (int)observed->latency_ms : -1, "live", load ? (int)load->live : 0,
+			    "trying", load ? (int)load->trying : 0, "capacity", (int)place->capacity, "next_probe",
+			    next_probe(shown, observed, now_ms), "dns", shown->dns_reason) < 0)
 		return -ENOSPC;
 	return 0;
 }
@@ -236,7 +240,8 @@ static void add_node(rpc_t *rpc, void *context)
 		return;
 	if (settings.draining)
 		write_time(since, (time_t)(settings.draining_since_ms / 1000));
-	rpc->struct_add(row, "ss", "node", settings.draining ? "drain" : "auto", "since", since);
+	rpc->struct_add(row, "ssd", "node", settings.draining ? "drain" : "auto", "since", since, "live",
+			(int)calls_count());
 }
 
 static void add_next(rpc_t *rpc, void *context, uint32_t last)

@@ -10,9 +10,11 @@
 #include <modules/tm/timer.h>
 
 #include "call_state.h"
+#include "calls.h"
 #include "dialog_token.h"
 #include "glue.h"
 #include "hop.h"
+#include "load.h"
 #include "peer_choice.h"
 #include "place.h"
 #include "script.h"
@@ -78,6 +80,9 @@ static size_t collect_peer(const struct topology_view *view, const struct peer_v
 			continue;
 		candidate.target = observed->slot.number;
 		candidate.rank = observed_admit(observed, settings);
+		/* only an emergency call gets here */
+		if (peer->admin != ADMIN_AUTO && candidate.rank < HEALTH_RANK_HALF_OPEN)
+			candidate.rank = HEALTH_RANK_HALF_OPEN;
 		candidate.srv_priority = target.srv_priority;
 		candidate.srv_weight = target.srv_weight;
 		candidates[count++] = candidate;
@@ -155,11 +160,22 @@ static int clock_word(uint32_t later_ms)
 	return (int)(uint32_t)(site_clock_ms() + later_ms);
 }
 
+int choice_emergency(struct sip_msg *msg)
+{
+	site_count(calls_emergency);
+	return call_state_set_int(CALL_EMERGENCY, 1) ? -1 : 1;
+}
+
+static bool is_emergency(void)
+{
+	return call_state_int(CALL_EMERGENCY, 0) != 0;
+}
+
 int choice_select(struct sip_msg *msg, str *group)
 {
 	struct candidate candidates[CANDIDATES_MAX];
 	struct topology_settings settings;
-	int count = candidates_of(group, ADMIN_AUTO, candidates, &settings);
+	int count = candidates_of(group, is_emergency() ? ADMIN_DRAIN : ADMIN_AUTO, candidates, &settings);
 	if (count < 0)
 		return count == -EAGAIN ? -3 : -1;
 	if (count == 0) {
@@ -167,7 +183,7 @@ int choice_select(struct sip_msg *msg, str *group)
 		return -2;
 	}
 	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
-	int kept = keep_list(candidates, (size_t)count, settings.max_tries ? settings.max_tries : UINT8_MAX);
+	int kept = keep_list(candidates, (size_t)count, is_emergency() ? UINT8_MAX : settings.max_tries);
 	if (kept < 0 || call_state_set_str(CALL_OUT_GROUP, *group))
 		return -1;
 	if (kept == 0) {
@@ -197,13 +213,37 @@ static uint32_t take_candidate(void)
 	return (uint32_t)number;
 }
 
+static bool may_have(const struct place *place)
+{
+	bool emergency = is_emergency();
+	if (place->admin > (emergency ? ADMIN_DRAIN : ADMIN_AUTO))
+		return false;
+	if (load_take(place, emergency))
+		return true;
+	site_count(calls_full);
+	return false;
+}
+
 static bool next_place(struct place *place)
 {
 	uint32_t number;
-	while ((number = take_candidate()) != 0)
-		if (place_of_target(number, place) == 0 && place->admin == ADMIN_AUTO)
-			return true;
+	while ((number = take_candidate()) != 0) {
+		if (place_of_target(number, place) || !may_have(place))
+			continue;
+		call_state_set_int(CALL_HELD, (int)place->peer);
+		return true;
+	}
 	return false;
+}
+
+/* The place that the call had at its last peer, if it has not become a live call there. */
+static void give_back(void)
+{
+	uint32_t peer = (uint32_t)call_state_int(CALL_HELD, TOPOLOGY_NONE);
+	if (peer == TOPOLOGY_NONE)
+		return;
+	call_state_set_int(CALL_HELD, TOPOLOGY_NONE);
+	load_give(peer);
 }
 
 /* What is left of the time for all tries; 0 if it is over. */
@@ -242,6 +282,7 @@ static void drop_replies(struct sip_msg *msg, bool drop)
 
 static int none_left(struct sip_msg *msg)
 {
+	give_back();
 	call_state_set_int(CALL_SENT, 0);
 	call_state_set_int(CALL_OUT, TOPOLOGY_NONE);
 	drop_replies(msg, false);
@@ -276,6 +317,14 @@ static void note_sent(const struct place *place)
 	__atomic_fetch_add(&observed->calls, 1, __ATOMIC_RELAXED);
 }
 
+static bool aim(struct sip_msg *msg, const struct place *place)
+{
+	if (hop_aim(msg, place) == 0)
+		return true;
+	give_back();
+	return false;
+}
+
 int choice_next(struct sip_msg *msg)
 {
 	struct place place;
@@ -285,12 +334,13 @@ int choice_next(struct sip_msg *msg)
 		return -2;
 	}
 	blame_last(cell);
+	give_back();
 	do {
 		if (time_left() == 0 || !next_place(&place)) {
 			site_count(calls_without_peer);
 			return none_left(msg);
 		}
-	} while (hop_aim(msg, &place));
+	} while (!aim(msg, &place));
 	int tried = call_state_int(CALL_TRIED, 0);
 	if (tried)
 		site_count(calls_failed_over);
@@ -332,6 +382,7 @@ static bool may_retry(const struct cell *cell)
 	const char *failure = failure_of(branch, text);
 	struct observed *observed = last_target();
 	call_state_set_int(CALL_SENT, 0);
+	give_back();
 	if (cell->flags & T_CANCELED)
 		return false;
 	if (!failure) {
@@ -376,23 +427,50 @@ static void lift_on_progress(struct cell *cell, int status)
 	cell->uac[branch].request.flags |= F_RB_FR_INV;
 }
 
-static void on_forwarded(struct cell *cell, int status)
+/* The call has its place as a live one now. */
+static void on_answered(struct sip_msg *response)
 {
+	int ingress = call_state_int(CALL_INGRESS, -1);
+	struct dialog dialog = {
+		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
+		.ingress = (uint32_t)ingress,
+		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
+	};
+	/* without our Record-Route no BYE would come by here */
+	if (ingress >= 0 && response && response != FAKED_REPLY)
+		calls_begin(&dialog, response);
+	give_back();
+}
+
+static void on_forwarded(struct cell *cell, struct tmcb_params *event)
+{
+	int status = event->code;
 	if (status <= 100 || status >= 300)
 		return;
 	lift_on_progress(cell, status);
 	struct call_state_scope scope = call_state_enter(cell);
 	struct observed *observed = last_target();
+	if (event->code >= 200)
+		on_answered(event->rpl);
 	call_state_leave(scope);
 	note_answer(observed);
+}
+
+/* A call that ended in none of the usual ways. */
+static void on_destroyed(struct cell *cell)
+{
+	struct call_state_scope scope = call_state_enter(cell);
+	give_back();
+	call_state_leave(scope);
+	late_answer_forget(cell);
 }
 
 static void on_transaction(struct cell *cell, int type, struct tmcb_params *event)
 {
 	if (type & TMCB_RESPONSE_FWDED)
-		on_forwarded(cell, event->code);
+		on_forwarded(cell, event);
 	if (type & TMCB_DESTROY)
-		late_answer_forget(cell);
+		on_destroyed(cell);
 }
 
 bool choice_watches(const struct cell *cell)

@@ -9,6 +9,7 @@
 #include <core/parser/parse_uri.h>
 
 #include "call_state.h"
+#include "calls.h"
 #include "dialog_token.h"
 #include "glue.h"
 #include "hop.h"
@@ -61,6 +62,7 @@ int dialog_route_record(struct sip_msg *msg)
 	str parameters = str_of(text);
 	if (site_state.rr.record_route(msg, &parameters) < 0)
 		return -1;
+	call_state_set_int(CALL_INGRESS, (int)dialog.ingress);
 	/* in branch_route the header is the branch's own */
 	if (get_route_type() != BRANCH_ROUTE)
 		msg->msg_flags |= FL_RR_ADDED;
@@ -98,6 +100,15 @@ static int aim_at(struct sip_msg *msg, struct place *receiver)
 	return result ? result : hop_aim(msg, receiver);
 }
 
+/* A re-INVITE or UPDATE of a call that nobody counts: this node was restarted, or the call began on another one. */
+static void count_call(struct sip_msg *msg, const struct dialog *dialog, bool forward)
+{
+	if (msg->REQ_METHOD == METHOD_BYE)
+		calls_end(dialog, msg);
+	else if (msg->REQ_METHOD & (METHOD_INVITE | METHOD_UPDATE))
+		calls_learn(dialog, msg, forward);
+}
+
 static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
 	struct ends ends;
@@ -112,6 +123,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 	int result = aim_at(msg, to);
 	if (result)
 		return result;
+	count_call(msg, dialog, forward);
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
 	call_state_set_int(CALL_IN, (int)from->peer);

@@ -29,6 +29,7 @@
 #include "late_branch.h"
 #include "number_table.h"
 #include "place.h"
+#include "route_set.h"
 #include "script.h"
 #include "service.h"
 #include "site_failover_api.h"
@@ -98,58 +99,6 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 }
 
 /* ------- the route towards the callee ------- */
-
-static bool is_ours(rr_t *route)
-{
-	struct sip_uri uri;
-	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri))
-		return false;
-	unsigned short port = uri.port_no ? uri.port_no : uri.proto == PROTO_TLS ? SIPS_PORT : SIP_PORT;
-	return check_self(&uri.host, port, 0) == 1;
-}
-
-enum { ROUTES_MAX = 16 };
-
-struct route_set {
-	str routes[ROUTES_MAX]; /* whole values, nearest to us first */
-	size_t count;
-	str next; /* URI of the first, or empty */
-};
-
-/* The Record-Routes above ours were added between us and the callee; the nearest stands last. */
-static int read_route_set(struct sip_msg *msg, struct route_set *set)
-{
-	str found[ROUTES_MAX], uris[ROUTES_MAX];
-	size_t count = 0;
-	bool ours = false;
-	for (struct hdr_field *header = msg->record_route; header && !ours; header = next_sibling_hdr(header)) {
-		if (parse_rr(header))
-			return -EINVAL;
-		for (rr_t *route = header->parsed; route && !(ours = is_ours(route)); route = route->next) {
-			if (count == ROUTES_MAX)
-				return -E2BIG;
-			found[count] = (str){.s = route->nameaddr.name.s, .len = route->len};
-			uris[count++] = route->nameaddr.uri;
-		}
-	}
-	*set = (struct route_set){.count = count};
-	for (size_t i = 0; i < count; i++)
-		set->routes[i] = found[count - 1 - i];
-	if (count)
-		set->next = uris[count - 1];
-	return 0;
-}
-
-static int contact_of(struct sip_msg *msg, str *uri)
-{
-	if (!msg->contact || parse_contact(msg->contact) < 0)
-		return -EINVAL;
-	contact_body_t *body = msg->contact->parsed;
-	if (!body || !body->contacts)
-		return -EINVAL;
-	*uri = body->contacts->uri;
-	return 0;
-}
 
 static bool names_udp_address(str *text)
 {
@@ -265,8 +214,8 @@ struct ending {
 static int ending_read(struct sip_msg *msg, uint32_t attributes, struct ending *ending)
 {
 	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address, .attributes = attributes};
-	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || read_route_set(msg, &ending->set) ||
-	    contact_of(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
+	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, &ending->set) ||
+	    route_set_contact(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
 		return -EINVAL;
 	ending->local = get_from(msg);
 	ending->remote = get_to(msg);

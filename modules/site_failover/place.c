@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <core/forward.h>
 #include <core/resolve.h>
 #include <core/socket_info.h>
 
@@ -195,6 +196,21 @@ struct socket_info *place_socket(const struct place *place)
 {
 	str name = str_of(place->local_socket);
 	return name.len ? lookup_local_socket(&name) : NULL;
+}
+
+struct socket_info *place_send_socket(const struct place *place)
+{
+	static const int protocols[] = {
+		[TRANSPORT_UDP] = PROTO_UDP,
+		[TRANSPORT_TCP] = PROTO_TCP,
+		[TRANSPORT_TLS] = PROTO_TLS,
+	};
+	struct socket_info *socket = place_socket(place);
+	union sockaddr_union to;
+	if (socket)
+		return socket;
+	init_su(&to, (struct ip_addr *)&place->address, place->port);
+	return get_send_socket(NULL, &to, protocols[place->transport]);
 }
 
 void place_address_bytes(const struct ip_addr *address, uint8_t bytes[16])

@@ -66,6 +66,9 @@ void place_write_address(const struct slot_key *key, char text[PLACE_ADDRESS_MAX
 /** The socket to send from, or NULL: Kamailio may choose. */
 struct socket_info *place_socket(const struct place *place);
 
+/** The same, or the one that Kamailio would choose; NULL: none reaches this address. */
+struct socket_info *place_send_socket(const struct place *place);
+
 /** The 16-byte form that the topology uses, and back. */
 void place_address_bytes(const struct ip_addr *address, uint8_t bytes[16]);
 void place_address_of_bytes(const uint8_t bytes[16], struct ip_addr *address);

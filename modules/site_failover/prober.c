@@ -16,9 +16,11 @@
 #include <core/timer_proc.h>
 #include <modules/tm/timer.h>
 
+#include "calls.h"
 #include "connection.h"
 #include "glue.h"
 #include "late_branch.h"
+#include "load.h"
 #include "place.h"
 #include "state.h"
 #include "observed.h"
@@ -39,21 +41,6 @@ static void *ticket_of(uint32_t target, uint32_t probe)
 }
 
 static void on_answer(struct cell *cell, int type, struct tmcb_params *event);
-
-static struct socket_info *socket_of(const struct place *place)
-{
-	static const int protocols[] = {
-		[TRANSPORT_UDP] = PROTO_UDP,
-		[TRANSPORT_TCP] = PROTO_TCP,
-		[TRANSPORT_TLS] = PROTO_TLS,
-	};
-	struct socket_info *socket = place_socket(place);
-	union sockaddr_union to;
-	if (socket)
-		return socket;
-	init_su(&to, (struct ip_addr *)&place->address, place->port);
-	return get_send_socket(NULL, &to, protocols[place->transport]);
-}
 
 /* "192.0.2.1:5060" or "[2001:db8::1]:5060", as advertised: what stands after the protocol in the socket's name. */
 static str address_of(const struct socket_info *socket)
@@ -78,7 +65,7 @@ static int send_options(const struct place *place, const char *host, void *ticke
 {
 	static str method = STR_STATIC_INIT("OPTIONS");
 	char hop[PLACE_URI_MAX], target[MESSAGE_URI_MAX], self[MESSAGE_URI_MAX], headers[MESSAGE_URI_MAX + 64];
-	struct socket_info *socket = socket_of(place);
+	struct socket_info *socket = place_send_socket(place);
 	unsigned index = 0, label = 0;
 	uac_req_t request;
 	if (!socket)
@@ -257,6 +244,16 @@ static void keep_alive(const struct turn *turn)
 		site_count(keepalives_sent);
 }
 
+/* A peer that was away may have lost its calls. */
+static void note_return(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	enum health_state state = observed->health.state;
+	if (state == HEALTH_UP && observed->reported != HEALTH_UP)
+		calls_audit_peer(turn->place->peer);
+	observed->reported = state;
+}
+
 static void serve_target(struct turn *turn)
 {
 	start_target(turn);
@@ -270,6 +267,7 @@ static void serve_target(struct turn *turn)
 	if (probe_due(turn))
 		send_probe(turn);
 	keep_alive(turn);
+	note_return(turn);
 }
 
 /* ------- all targets ------- */
@@ -337,6 +335,12 @@ static bool is_configured(const struct slot_key *key, void *context)
 	return false;
 }
 
+static bool is_peer(const struct slot_key *key, void *context)
+{
+	struct peer_view peer;
+	return topology_peer_by_id(context, key->peer, &peer) == 0;
+}
+
 static void sweep(uint64_t now_ms)
 {
 	static uint64_t next_ms;
@@ -345,6 +349,14 @@ static void sweep(uint64_t now_ms)
 		return;
 	next_ms = now_ms + SWEEP_INTERVAL;
 	observed_sweep(is_configured, &view);
+	load_sweep(is_peer, &view);
+}
+
+static void audit(void)
+{
+	struct topology_settings settings;
+	if (site_settings(&settings) == 0)
+		calls_audit(&settings);
 }
 
 static void prober_tick(unsigned ticks, void *context)
@@ -352,6 +364,7 @@ static void prober_tick(unsigned ticks, void *context)
 	static uint64_t next_expire_ms;
 	uint64_t now_ms = site_clock_ms();
 	serve_all();
+	audit();
 	sweep(now_ms);
 	if (now_ms < next_expire_ms)
 		return;

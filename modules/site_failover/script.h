@@ -25,6 +25,8 @@ int choice_select(struct sip_msg *msg, str *group);
 /** A peer of the group as site_select() would choose it now, one out of service if there is no other. TOPOLOGY_NONE if
  * the group is not there. */
 uint32_t choice_first(str *group);
+/** Marks the call: capacity, drain and health refuse it nothing. 1. */
+int choice_emergency(struct sip_msg *msg);
 /** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */

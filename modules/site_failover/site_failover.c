@@ -13,7 +13,9 @@
 #include <core/mod_fix.h>
 #include <core/sr_module.h>
 
+#include "calls.h"
 #include "late_branch.h"
+#include "load.h"
 #include "prober.h"
 #include "script.h"
 #include "state.h"
@@ -26,7 +28,9 @@ struct site_state site_state = {
 		       .late_limit = 200,
 		       .late_max = 50000,
 		       .targets_max = 1024,
-		       .retry_interval = 30000},
+		       .retry_interval = 30000,
+		       .calls_max = 100000,
+		       .audit_interval = 600},
 };
 
 int site_settings(struct topology_settings *settings)
@@ -44,11 +48,16 @@ int site_settings(struct topology_settings *settings)
 	return 0;
 }
 
-uint64_t site_clock_ms(void)
+uint64_t site_clock_us(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t site_clock_ms(void)
+{
+	return site_clock_us() / 1000;
 }
 
 /* ------- parameters ------- */
@@ -58,6 +67,8 @@ static param_export_t parameters[] = {
 	{.name = "late_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_limit},
 	{.name = "late_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.late_max},
 	{.name = "targets_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.targets_max},
+	{.name = "calls_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.calls_max},
+	{.name = "audit_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.audit_interval},
 	{.name = "retry_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.retry_interval},
 	{},
 };
@@ -74,6 +85,8 @@ static int check_parameters(void)
 		{"late_limit", offsetof(struct site_parameters, late_limit), 32, 3600},
 		{"late_max", offsetof(struct site_parameters, late_max), 1, INT_MAX},
 		{"targets_max", offsetof(struct site_parameters, targets_max), 16, 65535},
+		{"calls_max", offsetof(struct site_parameters, calls_max), 0, INT_MAX},
+		{"audit_interval", offsetof(struct site_parameters, audit_interval), 0, 86400},
 		{"retry_interval", offsetof(struct site_parameters, retry_interval), 100, 3600000},
 		{},
 	};
@@ -104,6 +117,11 @@ static int w_select(struct sip_msg *msg, char *group, char *b)
 {
 	str name;
 	return get_str_fparam(&name, msg, (fparam_t *)group) ? -1 : choice_select(msg, &name);
+}
+
+static int w_emergency(struct sip_msg *msg, char *a, char *b)
+{
+	return choice_emergency(msg);
 }
 
 static int w_next(struct sip_msg *msg, char *a, char *b)
@@ -169,6 +187,7 @@ static cmd_export_t functions[] = {
 	 .fixup = fixup_spve_null,
 	 .flags = REQUEST_ROUTE},
 	{.name = "site_select", .function = w_select, .param_no = 1, .fixup = fixup_spve_null, .flags = REQUEST_ROUTE},
+	{.name = "site_emergency", .function = w_emergency, .flags = REQUEST_ROUTE},
 	{.name = "site_next", .function = w_next, .flags = REQUEST_ROUTE | FAILURE_ROUTE},
 	{.name = "site_retry", .function = w_retry, .flags = FAILURE_ROUTE},
 	{.name = "site_record_route", .function = w_record_route, .flags = REQUEST_ROUTE | BRANCH_ROUTE},
@@ -209,6 +228,10 @@ static sr_kemi_t kemi_functions[] = {
 	 .rtype = SR_KEMIP_INT,
 	 .func = choice_select,
 	 .ptypes = {SR_KEMIP_STR}},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_emergency"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = choice_emergency},
 	{.mname = str_init("site_failover"),
 	 .fname = str_init("site_next"),
 	 .rtype = SR_KEMIP_INT,
@@ -255,6 +278,10 @@ static stat_export_t counters[] = {
 	{"probes_sent", 0, &site_state.counters.probes_sent},
 	{"probes_failed", 0, &site_state.counters.probes_failed},
 	{"keepalives_sent", 0, &site_state.counters.keepalives_sent},
+	{"calls_full", 0, &site_state.counters.calls_full},
+	{"calls_emergency", 0, &site_state.counters.calls_emergency},
+	{"calls_audited", 0, &site_state.counters.calls_audited},
+	{"calls_lost", 0, &site_state.counters.calls_lost},
 	{},
 };
 
@@ -276,7 +303,7 @@ static int mod_init(void)
 {
 	if (check_parameters() || bind_others() || register_module_stats("site_failover", counters))
 		return -1;
-	if (observed_init() || late_branch_init()) {
+	if (observed_init() || load_init() || calls_init() || late_branch_init()) {
 		LM_ERR("out of shared memory\n");
 		return -1;
 	}
@@ -291,6 +318,8 @@ static int child_init(int rank)
 static void mod_destroy(void)
 {
 	late_branch_finish();
+	calls_finish();
+	load_finish();
 	observed_finish();
 }
 

@@ -15,6 +15,9 @@
 #define CALL_SENT       "sent" /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
 #define CALL_TRIED      "tried" /* int: targets that got the call */
 #define CALL_END        "end"   /* int: clock when the time for all tries is over */
+#define CALL_HELD       "held"  /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
+#define CALL_INGRESS    "rr_in" /* int: the caller's peer in the token */
+#define CALL_EMERGENCY  "sos"   /* int: 1 = never refused by capacity, drain or health */
 #define CALL_WATCHED    "watch" /* int: 1 once tm tells us about the answers */
 
 struct site_parameters {
@@ -22,12 +25,13 @@ struct site_parameters {
 	int late_limit;    /* s: an abandoned branch is remembered that long after its transaction */
 	int late_max;      /* entries */
 	int targets_max;
-	int retry_interval; /* ms: a down target that only calls can test gets one */
+	int calls_max, audit_interval; /* s */
+	int retry_interval;            /* ms: a down target that only calls can test gets one */
 };
 
 struct site_counters {
 	stat_var *calls_failed_over, *calls_without_peer, *late_answers, *late_byes, *probes_sent, *probes_failed,
-		*keepalives_sent;
+		*keepalives_sent, *calls_full, *calls_emergency, *calls_audited, *calls_lost;
 };
 
 struct site_state {
@@ -48,5 +52,6 @@ int site_settings(struct topology_settings *settings);
 
 /** Milliseconds of a clock that never jumps. */
 uint64_t site_clock_ms(void);
+uint64_t site_clock_us(void);
 
 #endif

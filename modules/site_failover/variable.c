@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** $site(...): what is known of the two ends of the current message. */
+#include <time.h>
+
 #include <core/dprint.h>
 #include <core/pvapi.h>
 #include <core/pvar.h>
@@ -134,6 +136,25 @@ static const char *group_unprovisioned_service(const char *field)
 	return service && !service->must_be_provisioned ? service->name : NULL;
 }
 
+/* Does this node take new calls? */
+static const char *state_of_node(const char *field)
+{
+	struct topology_settings settings;
+	struct timespec now;
+	if (site_settings(&settings))
+		return NULL;
+	if (!settings.draining)
+		return "auto";
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return now_ms < settings.draining_since_ms + settings.drain_grace_ms ? "drain" : "closed";
+}
+
+static const char *emergency(const char *field)
+{
+	return call_state_int(field, 0) ? "1" : NULL;
+}
+
 static const struct {
 	const char *name;
 	const char *(*read)(const char *field);
@@ -154,6 +175,8 @@ static const struct {
 	{"out_site", peer_site, CALL_OUT},
 	{"out_media", group_media, CALL_OUT_GROUP},
 	{"out_signalling", group_signalling, CALL_OUT_GROUP},
+	{"node", state_of_node, ""},
+	{"emergency", emergency, CALL_EMERGENCY},
 	{},
 };
 

@@ -80,6 +80,7 @@ request_route {
 	}
 	if ($hdr(X-Attributes) != $null) $xavp(tg[0]=>attr) = $(hdr(X-Attributes){s.int});
 	t_check_trans();
+	if ($hdr(X-Emergency) != $null) site_emergency();
 	if (!site_service("teamsOperatorConnect")) {
 		sl_send_reply("404", "No Group");
 		exit;
@@ -200,6 +201,11 @@ class Gateway(Case):
             if row.get("name") == peer:
                 return row
         return {}
+
+    def load_of(self, peer):
+        """(live calls, calls not answered yet) of a peer."""
+        row = self.listed(peer)
+        return int(row["live"]), int(row["trying"])
 
     def counter(self, name):
         text = self.kamailio.call("cnt.get", "site_failover", name)

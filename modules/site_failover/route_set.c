@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The way to the callee, as his response tells it. */
+#include "route_set.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+#include <core/forward.h>
+#include <core/parser/contact/parse_contact.h>
+#include <core/parser/parse_rr.h>
+#include <core/parser/parse_uri.h>
+
+static bool is_ours(rr_t *route)
+{
+	struct sip_uri uri;
+	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri))
+		return false;
+	unsigned short port = uri.port_no ? uri.port_no : uri.proto == PROTO_TLS ? SIPS_PORT : SIP_PORT;
+	return check_self(&uri.host, port, 0) == 1;
+}
+
+/* The Record-Routes above ours were added between us and the callee; the nearest stands last. */
+int route_set_read(struct sip_msg *msg, struct route_set *set)
+{
+	str found[ROUTES_MAX], uris[ROUTES_MAX];
+	size_t count = 0;
+	bool ours = false;
+	for (struct hdr_field *header = msg->record_route; header && !ours; header = next_sibling_hdr(header)) {
+		if (parse_rr(header))
+			return -EINVAL;
+		for (rr_t *route = header->parsed; route && !(ours = is_ours(route)); route = route->next) {
+			if (count == ROUTES_MAX)
+				return -E2BIG;
+			found[count] = (str){.s = route->nameaddr.name.s, .len = route->len};
+			uris[count++] = route->nameaddr.uri;
+		}
+	}
+	*set = (struct route_set){.count = count};
+	for (size_t i = 0; i < count; i++)
+		set->routes[i] = found[count - 1 - i];
+	if (count)
+		set->next = uris[count - 1];
+	return 0;
+}
+
+int route_set_contact(struct sip_msg *msg, str *uri)
+{
+	if (!msg->contact || parse_contact(msg->contact) < 0)
+		return -EINVAL;
+	contact_body_t *body = msg->contact->parsed;
+	if (!body || !body->contacts)
+		return -EINVAL;
+	*uri = body->contacts->uri;
+	return 0;
+}
