@@ -7,7 +7,7 @@ local variables = {
 	"number(account)", "number(service)", "number(header)", "number(found)", "site(side)", "site(group)", "site(peer)",
 	"site(site)", "site(direction)", "site(media)", "site(signalling)", "site(default_service)", "site(ingress_service)",
 	"site(unprovisioned_service)", "site(out_group)", "site(out_peer)", "site(out_site)", "site(out_media)",
-	"site(out_signalling)",
+	"site(out_signalling)", "site(node)", "site(emergency)",
 }
 
 -- All of them as one header line; $null is nil here.
@@ -92,6 +92,9 @@ function ksr_request_route()
 	header.custom_header_local()
 	if result < 0 then
 		refuse(404, "number_route", result)
+	end
+	if KSR.pv.get("$rU") == "112" then
+		site.site_emergency()
 	end
 	result = site.site_service(KSR.pv.get("$hdr(X-Service)") or KSR.pv.get("$number(service)"))
 	if result < 0 then

@@ -192,7 +192,8 @@ class TestReturnCodes(Kemi):
             "site(default_service)": "teamsOperatorConnect", "site(ingress_service)": "nil",
             "site(unprovisioned_service)": "teamsOperatorConnect", "site(out_group)": "teams",
             "site(out_peer)": "cloud", "site(out_site)": "cloud-site", "site(out_media)": "SRTP",
-            "site(out_signalling)": "UDP"})
+            "site(out_signalling)": "UDP", "site(node)": "auto",
+            "site(emergency)": "nil"})
         served.reply(486)
         call.final()
 
