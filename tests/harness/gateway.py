@@ -48,11 +48,11 @@ class Gateway:
     """Peers are endpoints that the test plays (peer["west"]), or addresses only if they are named in elsewhere.
 
     signalling: {group: "TCP" | "TLS"}, UDP if absent. cfg: a function of the gateway that writes another configuration
-    and returns its path; trunkgate.cfg if absent.
+    and returns its path; trunkgate.cfg if absent. values: {name: value} of the configuration, in place of the defaults.
     """
 
     def __init__(self, folder, peers=PEERS, settings=None, numbers=NUMBERS, elsewhere=(), default_service=None,
-                 children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1"):
+                 children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1", values=None):
         self.folder = folder
         self.peers = peers
         self.settings = {**SETTINGS, **(settings or {})}
@@ -66,7 +66,7 @@ class Gateway:
         self.peer = {name: self._endpoint(name, row) for name, row in peers.items() if name not in elsewhere}
         self.ports = dict(ports or {})
         self.rtpengine = Rtpengine(folder)
-        self.kamailio = self._kamailio(children, cfg, env)
+        self.kamailio = self._kamailio(children, cfg, env, values)
 
     def _endpoint(self, name, row):
         transport = self.signalling.get(row[0], "UDP").lower()
@@ -74,7 +74,7 @@ class Gateway:
                         tls_server=insecure_tls(self.certificate, self.key, server=True),
                         tls_client=insecure_tls(self.certificate, self.key))
 
-    def _kamailio(self, children, cfg, env):
+    def _kamailio(self, children, cfg, env, values):
         folder = self.folder
         tls = folder.write("tls.cfg", f"[server:default]\nmethod = TLSv1.2+\nprivate_key = {self.key}\n"
                            f"certificate = {self.certificate}\n[client:default]\nmethod = TLSv1.2+\n")
@@ -94,6 +94,7 @@ class Gateway:
             "TRUNKGATE_WORKERS": children,
             "TRUNKGATE_STDERR": "yes",
             "TRUNKGATE_DEBUG": 2,
+            **(values or {}),
         }
         cfg_file = cfg(self) if cfg else ROOT / "kamailio-cfg" / "trunkgate.cfg"
         return Kamailio(folder, cfg_file=cfg_file, defines=defines, env=env)

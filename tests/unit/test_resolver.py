@@ -3,7 +3,7 @@
 """Tests of the worker's resolver against a real name server (nsd): usage: test_resolver.py WORKER TRUNKGATE"""
 import json
 import os
-import signal
+import pathlib
 import socket
 import subprocess
 import sys
@@ -11,10 +11,12 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness.name_server import NameServer, silent_server  # noqa: E402
+
 WORKER, TRUNKGATE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 REGION_SIZE = 64 << 20
-os.environ["PATH"] += ":/usr/sbin:/sbin"
-SOA = "@ 60 SOA ns hostmaster {serial} 3600 600 86400 5\n@ 60 NS ns\nns 60 A 127.0.0.1\n"
 
 
 def until(condition, what, seconds=20):
@@ -26,65 +28,6 @@ def until(condition, what, seconds=20):
             return value
         time.sleep(0.02)
     raise AssertionError(f"not in {seconds} s: {what}")
-
-
-def udp_socket(port=0):
-    """A bound socket that nobody reads: a name server that is silent."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    bound.bind(("127.0.0.1", port))
-    return bound
-
-
-class NameServer:
-    """nsd with one zone, `example`, and one that it cannot answer for, `broken`."""
-
-    def __init__(self, folder, port, address="127.0.0.1", prefix=()):
-        self.folder, self.port, self.serial = folder, port, 1
-        self.conf = os.path.join(folder, "nsd.conf")
-        with open(self.conf, "w") as file:
-            file.write(f"""server:
-    ip-address: {address}@{port}
-    username: ""
-    chroot: ""
-    zonesdir: "{folder}"
-    zonelistfile: "{folder}/zone.list"
-    xfrdfile: "{folder}/xfrd.state"
-    xfrdir: "{folder}"
-    pidfile: ""
-    server-count: 1
-    rrl-ratelimit: 0
-remote-control:
-    control-enable: no
-zone:
-    name: example
-    zonefile: example.zone
-zone:
-    name: broken
-    zonefile: missing.zone
-""")
-        self.prefix, self.process = prefix, None
-
-    def write(self, records):
-        self.serial += 1
-        path = os.path.join(self.folder, "example.zone")
-        with open(path + ".new", "w") as file:
-            file.write("$ORIGIN example.\n" + SOA.format(serial=self.serial) + records + "\n")
-        os.rename(path + ".new", path)
-
-    def change(self, records):
-        self.write(records)
-        self.process.send_signal(signal.SIGHUP)
-
-    def start(self):
-        log = open(os.path.join(self.folder, "nsd.log"), "ab")
-        self.process = subprocess.Popen([*self.prefix, "nsd", "-d", "-c", self.conf], stdout=log, stderr=log)
-        log.close()
-
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(20)
-        self.process = None
 
 
 class ResolverTest(unittest.TestCase):
@@ -101,7 +44,7 @@ class ResolverTest(unittest.TestCase):
         self.addCleanup(self.end)
 
     def serve(self, records):
-        with udp_socket() as bound:
+        with silent_server() as bound:
             port = bound.getsockname()[1]
         self.server = NameServer(self.folder, port)
         self.server.write(records)
@@ -110,7 +53,7 @@ class ResolverTest(unittest.TestCase):
         return f"127.0.0.1:{port}"
 
     def silent(self, port=0):
-        bound = udp_socket(port)
+        bound = silent_server(port)
         self.addCleanup(bound.close)
         return f"127.0.0.1:{bound.getsockname()[1]}"
 
@@ -296,14 +239,13 @@ odd 60 AAAA ::ffff:192.0.2.1
                   "s": ["192.0.2.1:5070/1/5=a.example", "2001:db8::1:5071/2/5=b.example"]}
         self.targets_become({peer: (targets, "") for peer, targets in before.items()})
         self.server.stop()
-        bound = udp_socket(self.server.port)
+        bound = silent_server(self.server.port)
         self.kill()
         self.start(nameserver)
         self.assertEqual({peer: targets for peer, (targets, _) in self.targets().items()}, before)
         until(lambda: all(reason for _, reason in self.targets().values()), "reasons")
         self.assertEqual({peer: targets for peer, (targets, _) in self.targets().items()}, before)
         bound.close()
-        self.server.change = None
         self.server.write("a 60 A 192.0.2.9\n_sip._udp.s 60 SRV 2 5 5071 b\nb 60 AAAA 2001:db8::1")
         self.server.start()
         self.targets_become({"a": (["192.0.2.9:5060"], ""), "s": (["2001:db8::1:5071/2/5=b.example"], "")}, 60)
