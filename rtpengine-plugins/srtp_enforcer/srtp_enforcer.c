@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <syslog.h>
@@ -106,10 +107,14 @@ struct worker {
 	size_t call_id_length;
 	struct sockaddr_storage sender;
 	socklen_t sender_length;
-	/* a delete that it is fed next, whose reply nobody gets */
+	/* a delete that it is fed next; its reply goes nowhere, the refusal that waits for it does */
 	int delete_on;   /* socket, or -1 */
 	bool delete_fed; /* its reply is to come */
 	char cookie[64];
+	char held[NG_DATAGRAM_MAX], held_control[64];
+	struct iovec held_data;
+	struct msghdr held_message;
+	struct sockaddr_storage held_name;
 };
 
 static pthread_key_t worker_key;
@@ -277,6 +282,43 @@ static bool is_reply_to_delete(struct worker *worker, struct span datagram)
 	return true;
 }
 
+/* Keeps a refusal until rtpengine has forgotten the call. False if it cannot be kept: then it is sent at once. */
+static bool hold(struct worker *worker, const struct msghdr *message, struct span datagram)
+{
+	if (message->msg_namelen > sizeof(worker->held_name) || message->msg_controllen > sizeof(worker->held_control))
+		return false;
+	memcpy(worker->held, datagram.ptr, datagram.len);
+	memcpy(&worker->held_name, message->msg_name, message->msg_namelen);
+	if (message->msg_controllen)
+		memcpy(worker->held_control, message->msg_control, message->msg_controllen);
+	worker->held_data = (struct iovec){worker->held, datagram.len};
+	worker->held_message = (struct msghdr){.msg_name = &worker->held_name,
+					       .msg_namelen = message->msg_namelen,
+					       .msg_iov = &worker->held_data,
+					       .msg_iovlen = 1,
+					       .msg_control = message->msg_controllen ? worker->held_control : NULL,
+					       .msg_controllen = message->msg_controllen};
+	return true;
+}
+
+/* What rtpengine replied is in force already: it is fed a delete, and the client learns of the refusal after that. */
+static ssize_t reply_refuse(int fd, const struct msghdr *message, int flags, struct worker *worker,
+			    const struct enforcer_outcome *outcome)
+{
+	struct span call_id = {worker->call_id, worker->call_id_length};
+	count(&counters.refused_replies[outcome->reason]);
+	report(LOG_WARNING, "reply refused", outcome->text + strlen("srtp_enforcer: "), call_id);
+	if (call_id.len && hold(worker, message, outcome->datagram)) {
+		worker->delete_on = fd;
+		return 0;
+	}
+	struct iovec iov = {(void *)outcome->datagram.ptr, outcome->datagram.len};
+	struct msghdr changed = *message;
+	changed.msg_iov = &iov;
+	changed.msg_iovlen = 1;
+	return real.sendmsg(fd, &changed, flags);
+}
+
 static ssize_t guarded_send(int fd, const struct msghdr *message, int flags)
 {
 	struct worker *worker = worker_of_thread();
@@ -288,20 +330,12 @@ static ssize_t guarded_send(int fd, const struct msghdr *message, int flags)
 	}
 	struct span datagram = {worker->datagram, length};
 	if (is_reply_to_delete(worker, datagram))
-		return (ssize_t)length;
+		return real.sendmsg(fd, &worker->held_message, 0) < 0 ? -1 : (ssize_t)length;
 	count(&counters.replies);
 	enforcer_reply(&guard.enforcer, datagram, &worker->room, &outcome);
 	if (outcome.action == ENFORCER_PASS)
 		return real.sendmsg(fd, message, flags);
-	struct span call_id = {worker->call_id, worker->call_id_length};
-	count(&counters.refused_replies[outcome.reason]);
-	report(LOG_WARNING, "reply refused", outcome.text + strlen("srtp_enforcer: "), call_id);
-	worker->delete_on = call_id.len ? fd : -1; /* what rtpengine replied is in force already */
-	struct iovec iov = {(void *)outcome.datagram.ptr, outcome.datagram.len};
-	struct msghdr changed = *message;
-	changed.msg_iov = &iov;
-	changed.msg_iovlen = 1;
-	return real.sendmsg(fd, &changed, flags) < 0 ? -1 : (ssize_t)length;
+	return reply_refuse(fd, message, flags, worker, &outcome) < 0 ? -1 : (ssize_t)length;
 }
 
 WRAPPED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -384,9 +418,9 @@ static bool is_rtpengine(void)
 {
 	char path[4096];
 	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	if (length <= 0)
-		return false;
-	path[length] = '\0';
+	if (length < 0) /* no /proc: what the kernel was told to run */
+		length = snprintf(path, sizeof(path), "/%s", (const char *)getauxval(AT_EXECFN));
+	path[(size_t)length < sizeof(path) ? (size_t)length : sizeof(path) - 1] = '\0';
 	const char *slash = strrchr(path, '/');
 	return slash && strcmp(slash + 1, "rtpengine") == 0;
 }

@@ -1,0 +1,606 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each suite and profile, alone and in pairs, through each door of the real rtpengine of Debian 12 and 13: what comes out
+is allowed, or it is refused. Without the plugin the same shows what rtpengine does by itself: the tables of docs/srtp.md
+(TRUNKGATE_WRITE=1 writes them)."""
+
+import functools
+import itertools
+import json
+import os
+import re
+import subprocess
+from random import Random
+
+from harness import Case
+from harness.dtls import PROFILES, DtlsIdentity
+from harness.paths import ROOT
+from harness.ports import free_port
+from harness.rtpengine import PLUGIN, Rtpengine, bencode, debian13, installed_version
+from harness.media_sdp import DEFAULT, SUITES, body, crypto, section, sections, suites_of
+
+SETS = [(suite,) for suite in SUITES] + list(itertools.combinations(SUITES, 2))
+DOORS = ("offer", "answer", "re-offer", "publish", "subscribe")
+DOCUMENT = ROOT / "docs" / "srtp.md"
+_calls = itertools.count(1)
+
+
+def ok(reply):
+    return reply.get("result") == "ok"
+
+
+class Doors:
+    """The ways by which keys get into rtpengine. Each returns the SDP that came out, None if it was refused."""
+
+    def __init__(self, rtpengine, as_json=False, usual=DEFAULT):
+        self.rtpengine = rtpengine
+        self.as_json = as_json
+        self.usual = usual  # a suite that is allowed
+
+    def ng(self, command, **fields):
+        return self.rtpengine.ng(command, as_json=self.as_json, **fields)
+
+    def call(self):
+        return f"call-{next(_calls)}"
+
+    def end(self, call):
+        self.ng("delete", call_id=call)
+
+    def exists(self, call):
+        return "tags" in self.ng("query", call_id=call)
+
+    def outcome(self, call, reply):
+        self.end(call)
+        return reply["sdp"] if ok(reply) else None
+
+    def offer(self, suites, to="RTP/SAVP", profile="RTP/SAVP", call=None, **fields):
+        call = call or self.call()
+        reply = self.ng("offer", call_id=call, from_tag="a", transport_protocol=to,
+                        sdp=body(section(profile, suites)), **fields)
+        return self.outcome(call, reply)
+
+    def answer(self, suites):
+        """Plain towards the caller, SRTP towards the callee, who answers with these."""
+        call = self.call()
+        offered = self.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP", sdp=body())
+        tags = {key.split()[1]: key.split()[0] for _, _, keys, _ in sections(offered["sdp"]) for key in keys}
+        lines = "".join(crypto(tags.get(suite, 90 + at), suite) for at, suite in enumerate(suites))
+        reply = self.ng("answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section("RTP/SAVP", lines=lines)))
+        taken = self.in_force(call)
+        self.end(call)
+        return body(section("RTP/SAVP", taken)) if ok(reply) else None
+
+    def in_force(self, call):
+        """Suites that rtpengine says it uses."""
+        found = []
+
+        def look(value):
+            if isinstance(value, dict):
+                if "crypto suite" in value and value["crypto suite"] not in found:
+                    found.append(value["crypto suite"])
+                for item in value.values():
+                    look(item)
+            elif isinstance(value, list):
+                for item in value:
+                    look(item)
+        look(self.ng("query", call_id=call))
+        return found
+
+    def established(self, **fields):
+        """A call, SRTP with the caller, plain with the callee."""
+        call = self.call()
+        assert ok(self.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP",
+                          sdp=body(section("RTP/SAVP", [self.usual])), **fields))
+        assert ok(self.ng("answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section(port=40002))))
+        return call
+
+    def re_offer(self, suites):
+        call = self.established()
+        before = self.in_force(call)
+        reply = self.ng("offer", call_id=call, from_tag="a", to_tag="b", transport_protocol="RTP/AVP",
+                        sdp=body(section("RTP/SAVP", suites)))
+        if ok(reply):
+            reply = self.ng("answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section(port=40002)))
+        else:
+            assert self.in_force(call) == before, "a refused re-offer changed the call"
+        return self.outcome(call, reply)
+
+    def publish(self, suites):
+        call = self.call()
+        return self.outcome(call, self.ng("publish", call_id=call, from_tag="a", sdp=body(section("RTP/SAVP", suites))))
+
+    def subscribe(self, suites):
+        """A copy of a plain call, taken with these keys."""
+        call = self.call()
+        self.ng("offer", call_id=call, from_tag="a", sdp=body())
+        self.ng("answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section(port=40002)))
+        offered = self.ng("subscribe request", call_id=call, from_tag="a", transport_protocol="RTP/SAVP")
+        tags = {key.split()[1]: key.split()[0] for _, _, keys, _ in sections(offered["sdp"]) for key in keys}
+        lines = "".join(crypto(tags.get(suite, 90 + at), suite) for at, suite in enumerate(suites))
+        reply = self.ng("subscribe answer", call_id=call, to_tag=offered["to-tag"],
+                        sdp=body(section("RTP/SAVP", lines=lines, port=40004)))
+        taken = self.in_force(call)
+        self.end(call)
+        return body(section("RTP/SAVP", taken)) if ok(reply) else None
+
+    def door(self, name):
+        return getattr(self, name.replace("-", "_"))
+
+
+def faults(text, allowed):
+    """What is wrong with SDP that rtpengine hands out."""
+    found = [f"{suite} is excluded" for suite in suites_of(text) if suite not in allowed]
+    for profile, port, keys, fingerprint in sections(text):
+        if port and "SAVP" in profile and not keys and not fingerprint:
+            found.append("SRTP without a key")
+        found += [f"{key.split()[1]} with a parameter" for key in keys if len(key.split()) > 3]
+    return found
+
+
+class Enforced:
+    """With the plugin. allowed: the suites, profiles: the DTLS-SRTP profiles of the configuration."""
+
+    root = None
+    allowed, profiles = [DEFAULT], PROFILES[:1]
+    settings = None
+
+    @classmethod
+    def prepare(cls):
+        root = cls.root() if cls.root else None
+        cls.rtpengine = cls.start_for_all(Rtpengine(cls.folder, plugin=True, root=root, settings=cls.settings))
+        cls.doors = Doors(cls.rtpengine, usual=cls.allowed[0])
+        cls.identity = DtlsIdentity(cls.folder)
+
+    def check(self, suites, text, name):
+        """Refused if nothing of these is allowed, else nothing but what is."""
+        if set(suites) & set(self.allowed):
+            self.assertIsNotNone(text, f"{name} of {suites} was refused")
+            self.assertEqual(faults(text, self.allowed), [], f"{name} of {suites}")
+        else:
+            self.assertIsNone(text, f"{name} of {suites} was not refused: {text}")
+
+    def test_each_suite_and_pair_through_each_door(self):
+        for name in DOORS:
+            for suites in SETS:
+                self.check(suites, self.doors.door(name)(suites), name)
+
+    def test_each_suite_and_pair_to_plain_and_to_dtls(self):
+        for to in ("RTP/AVP", "UDP/TLS/RTP/SAVPF", "RTP/SAVPF"):
+            for suites in SETS:
+                self.check(suites, self.doors.offer(suites, to=to), f"offer to {to}")
+
+    def test_each_suite_through_each_door_in_json(self):
+        doors = Doors(self.rtpengine, as_json=True, usual=self.allowed[0])
+        for name in DOORS:
+            for suite in SUITES:
+                self.check((suite,), doors.door(name)((suite,)), f"{name} in JSON")
+
+    def test_plain_to_srtp_offers_what_is_allowed(self):
+        for to in ("RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP"):
+            text = self.doors.offer((), to=to, profile="RTP/AVP")
+            self.assertEqual(faults(text, self.allowed), [])
+        self.assertEqual(set(suites_of(self.doors.offer((), profile="RTP/AVP"))), set(self.allowed))
+
+    def test_keys_on_plain_rtp_are_allowed_ones_or_none(self):
+        for suites in SETS:
+            for to in ("RTP/AVP", "RTP/SAVP"):
+                text = self.doors.offer(suites, to=to, profile="RTP/AVP", OSRTP=["accept"])
+                self.assertIsNotNone(text)
+                self.assertEqual(faults(text, self.allowed), [])
+
+    def test_a_refused_offer_leaves_no_call(self):
+        call = self.doors.call()
+        reply = self.doors.ng("offer", call_id=call, from_tag="a", sdp=body(section("RTP/SAVP", ["NULL_HMAC_SHA1_80"])))
+        self.assertIn("no allowed SRTP suite; has NULL_HMAC_SHA1_80", reply["error-reason"])
+        self.assertFalse(self.doors.exists(call))
+
+    def test_a_refused_reply_ends_the_call(self):
+        for flag in ("SDES-unencrypted_srtp", "SDES-unencrypted_srtcp", "SDES-unauthenticated_srtp"):
+            call = self.doors.call()
+            reply = self.doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP", flags=[flag],
+                                  sdp=body())
+            self.assertEqual(reply["result"], "error")
+            self.assertFalse(self.doors.exists(call), flag)
+
+    def test_parameters_that_weaken_are_refused(self):
+        for more in (" UNENCRYPTED_SRTP", " UNENCRYPTED_SRTCP", " UNAUTHENTICATED_SRTP", "|2^20|1:4 UNENCRYPTED_SRTP"):
+            reply = self.doors.ng("offer", call_id=self.doors.call(), from_tag="a",
+                                  sdp=body(section("RTP/SAVP", lines=crypto(1, self.allowed[0], more))))
+            self.assertEqual(reply["result"], "error", more)
+
+    def test_mki_lifetime_and_several_keys_pass(self):
+        for more in ("|2^20", "|2^20|1:4", "|1:4"):
+            reply = self.doors.ng("offer", call_id=self.doors.call(), from_tag="a",
+                                  sdp=body(section("RTP/SAVP", lines=crypto(1, self.allowed[0], more))))
+            self.assertTrue(ok(reply), reply)
+
+    def test_each_section_is_held_to_the_policy(self):
+        good, bad = section("RTP/SAVP", [self.allowed[0]]), section("RTP/SAVP", ["NULL_HMAC_SHA1_32"], port=40002)
+        rejected = section("RTP/SAVP", ["NULL_HMAC_SHA1_32"], port=0)
+        for text, passes in ((body(good, good), True), (body(good, bad), False), (body(bad, good), False),
+                             (body(good, rejected), True),
+                             (body(section("RTP/SAVP"), lines=crypto(1, self.allowed[0])), False)):
+            call = self.doors.call()
+            reply = self.doors.ng("offer", call_id=call, from_tag="a", sdp=text)
+            self.assertEqual(ok(reply), passes, (text, reply))
+            if passes:
+                self.assertEqual(faults(reply["sdp"], self.allowed), [])
+            self.doors.end(call)
+
+    def test_a_copy_of_a_secured_call_is_srtp(self):
+        call = self.doors.established()
+        reply = self.doors.ng("subscribe request", call_id=call, from_tag="a")
+        self.assertEqual(faults(reply["sdp"], self.allowed), [])
+        self.assertEqual([row[0] for row in sections(reply["sdp"])], ["RTP/SAVP"])
+        refused = self.doors.ng("subscribe request", call_id=call, from_tag="a", transport_protocol="RTP/AVP")
+        self.assertIn("a copy of a call must be SRTP", refused["error-reason"])
+        plain = self.doors.ng("subscribe answer", call_id=call, to_tag=reply["to-tag"], sdp=body())
+        self.assertEqual(plain["result"], "error")
+        self.doors.end(call)
+
+    def test_commands_that_give_media_away_are_refused(self):
+        for command in ("start recording", "start forwarding", "transform", "create", "inject start", "cli", "nonsense"):
+            self.assertIn("not allowed", self.doors.ng(command, call_id="x")["error-reason"])
+        reply = self.doors.ng("offer", call_id="x", from_tag="a", record_call="yes", sdp=body())
+        self.assertIn("recording is not allowed", reply["error-reason"])
+
+    def test_dtls_negotiates_allowed_profiles_only(self):
+        for profiles in [(one,) for one in PROFILES] + list(itertools.combinations(PROFILES, 2)):
+            negotiated = dtls(self.doors, self.identity, profiles)
+            common = [one for one in profiles if one in self.profiles]
+            self.assertIn(negotiated, common or [None], profiles)
+
+    def test_the_log_holds_no_key(self):
+        self.doors.offer(["NULL_HMAC_SHA1_80"])
+        self.doors.offer((), profile="RTP/AVP", flags=["SDES-unencrypted_srtp"])
+        lines = [line for line in self.rtpengine.log().splitlines() if "srtp_enforcer" in line]
+        self.assertGreater(len(lines), 2)
+        self.assertEqual([line for line in lines if "inline" in line or re.search(r"[A-Za-z0-9+/]{38}", line)], [])
+
+
+def dtls(doors, identity, profiles):
+    """The profile that a client that offers these gets from rtpengine."""
+    call, own = doors.call(), free_port()
+    assert ok(doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP", SDES=["off"],
+                       sdp=body(section("UDP/TLS/RTP/SAVP", lines=identity.line(), port=own))))
+    reply = doors.ng("answer", call_id=call, from_tag="a", to_tag="b", SDES=["off"], sdp=body(section(port=40002)))
+    port = sections(reply["sdp"])[0][1]
+    negotiated = identity.negotiate(("127.0.0.1", own), (doors.rtpengine.address, port), profiles)
+    doors.end(call)
+    return negotiated
+
+
+class TestInstalled(Enforced, Case):
+    pass
+
+
+class TestDebian13(Enforced, Case):
+    root = debian13
+
+
+OTHER = "[rtpengine]\n[srtp-enforcer]\nsuites = AEAD_AES_256_GCM AES_256_CM_HMAC_SHA1_80\n" \
+        "dtls-profiles = SRTP_AEAD_AES_256_GCM SRTP_AES128_CM_HMAC_SHA1_32\n"
+
+
+class OtherPolicy(Enforced):
+    allowed = ["AEAD_AES_256_GCM", "AES_256_CM_HMAC_SHA1_80"]
+    profiles = (PROFILES[1], PROFILES[3])
+    settings = OTHER
+
+
+class TestInstalledOtherPolicy(OtherPolicy, Case):
+    pass
+
+
+class TestDebian13OtherPolicy(OtherPolicy, Case):
+    root = debian13
+
+
+class Hostile:
+    """Datagrams that nobody sends by mistake: none crashes rtpengine, none gets past the rules."""
+
+    root = None
+
+    @classmethod
+    def prepare(cls):
+        root = cls.root() if cls.root else None
+        cls.rtpengine = cls.start_for_all(Rtpengine(cls.folder, plugin=True, root=root))
+
+    def setUp(self):
+        self.pid = self.rtpengine.pid
+        self.addCleanup(self.check_alive)
+
+    def check_alive(self):
+        self.assertTrue(self.rtpengine.alive(), self.rtpengine.log_tail())
+        self.assertEqual(self.rtpengine.ng("ping")["result"], "pong")
+
+    def reply_of(self, datagram):
+        reply = self.rtpengine.exchange(datagram, timeout=3)
+        self.assertIsNotNone(reply, datagram[:200])
+        return reply
+
+    def assert_refused(self, datagram):
+        reply = self.reply_of(datagram)
+        self.assertIn(b"error", reply)
+        self.assertNotIn(b"sdp", reply)
+
+    @staticmethod
+    def offers():
+        message = {"command": "offer", "call-id": "hostile", "from-tag": "a", "flags": ["trust-address"],
+                   "sdp": body(section("RTP/SAVP", [DEFAULT]))}
+        return bencode(message), json.dumps(message).encode()
+
+    def test_truncated_messages_are_refused(self):
+        for message in self.offers():
+            for length in range(len(message)):
+                self.assert_refused(b"cut-%d-%d " % (next(_calls), length) + message[:length])
+            self.assertIn(b"sdp", self.reply_of(b"whole-%d " % next(_calls) + message))
+
+    def test_bytes_that_changed_never_let_an_excluded_suite_out(self):
+        random = Random(1)
+        for message in self.offers():
+            for _ in range(400):
+                changed = bytearray(message)
+                for _ in range(random.randrange(1, 4)):
+                    changed[random.randrange(len(changed))] = random.randrange(256)
+                reply = self.reply_of(b"changed-%d " % next(_calls) + bytes(changed))
+                found = [suite for suite in SUITES if suite.encode() in reply and suite != DEFAULT]
+                self.assertTrue(not found or b"error" in reply, (bytes(changed), reply))
+
+    def test_deep_nesting_is_refused(self):
+        for depth in (17, 1000, 30000):
+            self.assert_refused(b"deep-%d d7:command4:ping1:a" % depth + b"l" * depth + b"e" * depth + b"e")
+            self.assert_refused(b"deepd-%d d7:command4:ping1:a" % depth + b"d1:x" * (depth // 4) + b"e" * (depth // 4)
+                                + b"1:b")
+            self.assert_refused(b'deepj-%d {"command":"ping","a":' % depth + b"[" * depth + b"]" * depth + b"}")
+
+    def test_the_largest_datagrams_are_answered(self):
+        room = 65507 - 200
+        for fill in (b"x" * room, b" " * room, b"\0" * room):
+            self.assert_refused(b"large-%d d" % next(_calls) + fill)
+            self.assert_refused(b"large-%d {" % next(_calls) + fill)
+        sdp = (body() + "a=x:" + "x" * 64500).encode()
+        grown = bencode({"command": "offer", "call-id": "large", "from-tag": "a", "sdp": sdp})
+        reply = self.reply_of(b"grown " + grown + b"")
+        self.assertTrue(b"sdp" in reply or b"error" in reply)
+
+    def test_a_request_that_finds_no_room_for_its_flags_is_refused(self):
+        sdp = body() + "a=x:"
+        message = {"command": "offer", "call-id": "full", "from-tag": "a", "sdp": ""}
+        rest = 65507 - len(b"full " + bencode(message)) - len(sdp) - 8
+        message["sdp"] = sdp + "x" * rest
+        reply = self.reply_of(b"full " + bencode(message))
+        self.assertIn(b"too large", reply)
+
+    def test_a_cookie_used_again_brings_back_no_refused_reply(self):
+        weak = bencode({"command": "offer", "call-id": "again", "from-tag": "a", "transport-protocol": "RTP/SAVP",
+                        "flags": ["SDES-unencrypted_srtp"], "sdp": body()})
+        others = (b"d7:command4:pinge", b'{"command":"ping"}', weak, weak.replace(b"again", b"other"),
+                  bencode({"command": "query", "call-id": "again"}))
+        self.assert_refused(b"same " + weak)
+        for other in others:
+            self.assert_refused(b"same " + other)
+        good = bencode({"command": "offer", "call-id": "good", "from-tag": "a", "transport-protocol": "RTP/SAVP",
+                        "sdp": body()})
+        first = self.reply_of(b"twice " + good)
+        self.assertIn(b"sdp", first)
+        self.assertEqual(self.reply_of(b"twice d7:command4:pinge"), first)
+        self.assert_refused(b"twice " + good[:-1])
+
+    def test_what_has_no_cookie_gets_no_answer(self):
+        for datagram in (b"", b" ", b"x", b" d7:command4:pinge", b"d7:command4:pinge", b"\0" * 100):
+            self.assertIsNone(self.rtpengine.exchange(datagram, timeout=0.1), datagram)
+
+    def test_what_is_no_dictionary_is_refused(self):
+        for content in (b"", b"x", b"le", b"[]", b"i1e", b"4:ping", b"\0", b"e", b"d", b"{", b"de", b"{}", b"d1:ae"):
+            self.assert_refused(b"odd-%d " % next(_calls) + content)
+
+    def test_the_counters_tell_what_was_refused(self):
+        before = self.rtpengine.ng("srtp-enforcer statistics")
+        self.assert_refused(b"count-%d d" % next(_calls))
+        self.rtpengine.ng("start recording", call_id="x")
+        self.rtpengine.ng("offer", call_id="x", from_tag="a", sdp=body(section("RTP/SAVP")))
+        after = self.rtpengine.ng("srtp-enforcer statistics", as_json=True)
+        grown = {name: after[name] - before[name] for name in after if name != "result" and after[name] != before[name]}
+        self.assertEqual(grown, {"requests": 4, "statistics": 1, "request-refused-unreadable-message": 1,
+                                 "request-refused-command": 1, "request-refused-no-key": 1})
+
+
+class TestHostileInstalled(Hostile, Case):
+    pass
+
+
+class TestHostileDebian13(Hostile, Case):
+    root = debian13
+
+
+# --- what rtpengine does by itself ---
+
+def leaves(doors, name, suite):
+    """Does this suite, alone, get through?"""
+    text = doors.door(name)((suite,))
+    return text is not None and suite in suites_of(text)
+
+
+def suite_row(doors, suite):
+    through = [name for name in DOORS if leaves(doors, name, suite)]
+    return ", ".join(through) if 0 < len(through) < len(DOORS) else "all" if through else "refused"
+
+
+def pair_row(doors):
+    count = sum(bool(faults(doors.offer(suites) or "", [DEFAULT])) for suites in SETS if len(suites) == 2)
+    return f"{count} of {sum(len(suites) == 2 for suites in SETS)}"
+
+
+def words_of(reply):
+    """A reply in a few words."""
+    if not ok(reply):
+        return "refused"
+    if "sdp" not in reply:
+        return "accepted"
+    profile, _, keys, fingerprint = sections(reply["sdp"])[0]
+    names = [key.split()[1] for key in keys]
+    text = {0: "no key"}.get(len(names), ", ".join(names) if len(names) < 3 else f"{len(names)} suites")
+    text = f"{text}, NULL ciphers among them" if len(names) > 2 and "NULL_HMAC_SHA1_80" in names else text
+    weak = ", unencrypted" if any("UNENCRYPTED" in key for key in keys) else ""
+    return f"{profile}" if "SAVP" not in profile else f"{profile}, {text}{weak}"
+
+
+def without_dtls(doors, command, **fields):
+    return doors.ng(command, DTLS="off", **fields)
+
+
+def special_rows(doors):
+    """Cases beside the suites: {what is asked: what comes of it}."""
+    rows = {}
+    unknown = section("RTP/SAVP", lines="a=crypto:1 SEED_128_CCM_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n")
+    call = doors.call()
+    rows["plain call offered to RTP/SAVP"] = words_of(
+        without_dtls(doors, "offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP", sdp=body()))
+    doors.end(call)
+    rows["the same with the flag `SDES-unencrypted_srtp`"] = words_of(
+        without_dtls(doors, "offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP",
+                     flags=["SDES-unencrypted_srtp"], sdp=body()))
+    doors.end(call)
+    keep = {"flags": [f"SDES-no-{suite}" for suite in SUITES if suite != DEFAULT]}
+    rows["`NULL_HMAC_SHA1_80` alone, with flags that exclude all but the default"] = words_of(
+        without_dtls(doors, "offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP",
+                     sdp=body(section("RTP/SAVP", ["NULL_HMAC_SHA1_80"])), **keep))
+    doors.end(call)
+    offered = without_dtls(doors, "offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP", sdp=body(unknown))
+    rows["answer to an RTP/SAVP offer without a suite that it knows"] = "refused" if not ok(offered) else words_of(
+        without_dtls(doors, "answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section(port=40002))))
+    doors.end(call)
+    call = doors.established()
+    rows["`subscribe request` of an SRTP call, as RTP/AVP"] = words_of(
+        doors.ng("subscribe request", call_id=call, from_tag="a", transport_protocol="RTP/AVP"))
+    doors.end(call)
+    call = doors.established()
+    rows["`start recording` of an SRTP call"] = words_of(doors.ng("start recording", call_id=call))
+    doors.end(call)
+    return rows
+
+
+def column(rtpengine, identity):
+    """All outcomes of one rtpengine, in the order of the tables."""
+    doors = Doors(rtpengine)
+    suites = {f"`{suite}`": suite_row(doors, suite) for suite in SUITES}
+    suites["offered pairs of which something excluded comes out"] = pair_row(doors)
+    profiles = {f"`{one}`": dtls(doors, identity, (one,)) and "negotiated" or "refused" for one in PROFILES}
+    return [suites, special_rows(doors), profiles]
+
+
+def table(head, columns):
+    """Lines of a table; columns: [(title, {row: text})], cells that are not known stay as they are in the document."""
+    lines = [f"| {head} | " + " | ".join(title for title, _ in columns) + " |", "|---|" + "---|" * len(columns)]
+    for row in columns[0][1]:
+        lines.append(f"| {row} | " + " | ".join(cells[row] for _, cells in columns) + " |")
+    return lines
+
+
+HEADS = ("suite, alone", "asked for", "DTLS-SRTP profile, alone")
+
+
+class TestStock(Case):
+    """What docs/srtp.md says of rtpengine by itself, and with the plugin in the last column, is so."""
+
+    def measure(self, root, plugin):
+        name = f"rtpengine-{'13' if root else 'installed'}-{'with' if plugin else 'without'}"
+        rtpengine = self.start(Rtpengine(self.folder, plugin=plugin, root=root, name=name))
+        return column(rtpengine, self.identity)
+
+    def compare(self, version, columns):
+        text = DOCUMENT.read_text()
+        for head, cells in zip(HEADS, columns):
+            for row, cell in cells.items():
+                written = self.cell(text, head, row, version)
+                self.assertEqual(written, cell, f"docs/srtp.md, {row}, {version}")
+
+    @staticmethod
+    def cell(text, head, row, title):
+        lines = text[text.index(f"| {head} |"):].splitlines()
+        at = [word.strip() for word in lines[0].split("|")].index(title)
+        line = next(line for line in lines if line.startswith(f"| {row} |"))
+        return [word.strip() for word in line.split("|")][at]
+
+    def test_the_tables_are_what_rtpengine_does(self):
+        self.identity = DtlsIdentity(self.folder)
+        here = installed_version()
+        columns = {f"{here} alone": self.measure(None, False), "with srtp_enforcer": self.measure(None, True)}
+        self.compare_or_write(columns)
+
+    def test_the_tables_are_what_rtpengine_of_debian_13_does(self):
+        self.identity = DtlsIdentity(self.folder)
+        columns = {"12.5 alone": self.measure(debian13(), False), "with srtp_enforcer": self.measure(debian13(), True)}
+        self.compare_or_write(columns)
+
+    written = {}
+
+    def compare_or_write(self, columns):
+        if not os.environ.get("TRUNKGATE_WRITE"):
+            for version, rows in columns.items():
+                self.compare(version, rows)
+            return
+        self.written.update(columns)
+        titles = [title for title in ("10.5 alone", "12.5 alone", "with srtp_enforcer") if title in self.written]
+        tables = ["\n".join(table(head, [(title, self.written[title][at]) for title in titles]))
+                  for at, head in enumerate(HEADS)]
+        text = DOCUMENT.read_text()
+        start, end = text.index("<!-- tables -->"), text.index("<!-- end of tables -->")
+        DOCUMENT.write_text(text[:start] + "<!-- tables -->\n" + "\n\n".join(tables) + "\n" + text[end:])
+
+
+class TestStart(Case):
+    """What keeps rtpengine from starting, and what says so."""
+
+    def refusal(self, settings, plugin=True, **options):
+        rtpengine = Rtpengine(self.folder, plugin=plugin, settings=settings, **options)
+        self.addCleanup(rtpengine.stop)
+        with self.assertRaises(AssertionError) as raised:
+            rtpengine.start()
+        self.assertIn("ended with status 78", str(raised.exception))
+        return str(raised.exception)
+
+    def test_an_open_door_keeps_it_from_starting(self):
+        for door in ("listen-tcp-ng", "listen-http", "listen-https", "listen-udp", "listen-tcp"):
+            said = self.refusal(f"[rtpengine]\n{door} = 127.0.0.1:1\n")
+            self.assertIn(f"a control door that is not guarded", said)
+            self.assertIn(door, said)
+
+    def test_an_unknown_name_in_our_section_keeps_it_from_starting(self):
+        self.assertIn("NULL_HMAC_SHA1_80", self.refusal("[srtp-enforcer]\nsuites = NULL_HMAC_SHA1_80\n"))
+        self.assertIn("AES_128", self.refusal("[srtp-enforcer]\nsuites = AES_128\n"))
+        self.assertIn("suite", self.refusal("[srtp-enforcer]\nsuite = x\n"))
+
+    def test_a_file_that_others_can_write_is_not_loaded(self):
+        copy = self.folder / "plugin.so"
+        copy.write_bytes(PLUGIN.read_bytes())
+        copy.chmod(0o646)
+        rtpengine = Rtpengine(self.folder)
+        rtpengine.env = {"LD_PRELOAD": str(copy)}
+        self.addCleanup(rtpengine.stop)
+        with self.assertRaises(AssertionError) as raised:
+            rtpengine.start()
+        self.assertIn(f"others can write {copy}", str(raised.exception))
+
+    def test_an_allowed_door_and_command_are_open(self):
+        rtpengine = self.start(Rtpengine(self.folder, plugin=True, settings=(
+            "[rtpengine]\nlisten-udp = 127.0.0.1:1\n[srtp-enforcer]\nallow = listen-udp; start recording\n")))
+        self.assertNotIn("not allowed", rtpengine.ng("start recording", call_id="x").get("error-reason", ""))
+
+    def test_several_control_sockets_are_all_guarded(self):
+        ports = [free_port(), free_port("127.0.0.2"), free_port("::1")]
+        several = installed_version() != "10.5"  # 10.5 has one
+        addresses = f"127.0.0.1:{ports[0]};127.0.0.2:{ports[1]};[::1]:{ports[2]}" if several else f"127.0.0.1:{ports[0]}"
+        rtpengine = Rtpengine(self.folder, plugin=True, settings=f"[rtpengine]\nlisten-ng = {addresses}\n")
+        rtpengine.command = [word for word in rtpengine.command if not str(word).startswith("--listen-ng")]
+        rtpengine.port = ports[0]
+        self.start(rtpengine)
+        for address, port in list(zip(("127.0.0.1", "127.0.0.2"), ports))[:2 if several else 1]:
+            rtpengine.address, rtpengine.port = address, port
+            self.assertIn("not allowed", rtpengine.ng("start recording", call_id="x")["error-reason"])
+
+    def test_other_programs_do_not_notice_it(self):
+        for command in (["bash", "-c", "echo hello"], ["perl", "-e", "print 'hello'"], ["rtpengine", "--version"]):
+            done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(PLUGIN)}, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("srtp_enforcer", done.stdout + done.stderr)
