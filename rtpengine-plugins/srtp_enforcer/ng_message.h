@@ -3,8 +3,8 @@
  * A datagram of the ng protocol, "cookie SP dictionary", in bencode or JSON: read strictly, its top level only; what
  * lies deeper is checked for form and passed as it is. Nothing is allocated.
  *
- * What rtpengine's own readers could take differently is no message: bytes after the end, a key twice (also in another
- * spelling: "call id" and "call-ID"), missing ends, nesting without limit.
+ * What rtpengine's own readers could take differently is no message: bytes after the end, a key twice that the rules
+ * look at (also in another spelling: "call id" and "call-ID"), missing ends, nesting without limit.
  */
 #ifndef TRUNKGATE_NG_MESSAGE_H
 #define TRUNKGATE_NG_MESSAGE_H
