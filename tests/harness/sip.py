@@ -101,6 +101,10 @@ class Message:
         return None if self.is_request else int(self.first.split(" ")[1])
 
     @property
+    def reason(self):
+        return self.first.split(" ", 2)[2]
+
+    @property
     def call_id(self):
         return self.get("Call-ID")
 

@@ -1,55 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A dead rtpengine holds no SIP worker longer than 250 ms: one that is silent, and one that answers pings alone."""
 
-import re
-import socket
-import threading
 import time
 import unittest
 
 from harness import Case
 from harness.gateway import Gateway
+from harness.relay import Relay
 
 FOUND, OUTSIDE = "+15551230001", "+15557770000"
 LIMIT = 0.250
 WORKERS, AT_ONCE, PAUSE = 4, 4, 0.03  # slow enough for the ports of one rtpengine
 SECONDS = 2.6  # a node that failed is tried again after 2 s: these calls meet that too
-
-
-class Relay:
-    """A control socket of an rtpengine that is not well; it answers these commands with these replies."""
-
-    def __init__(self, **replies):
-        self.replies = {name.encode(): text.encode() for name, text in replies.items()}
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.url = f"udp:127.0.0.1:{self.sock.getsockname()[1]}"
-        self.asked = 0
-        self._closing = False
-
-    def start(self):
-        self.sock.settimeout(0.2)
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-        return self
-
-    def _serve(self):
-        while not self._closing:
-            try:
-                data, source = self.sock.recvfrom(65535)
-            except socket.timeout:
-                continue
-            cookie, _, body = data.partition(b" ")
-            command = re.search(rb"7:command\d+:([a-z]+)", body)
-            self.asked += command is not None and command[1] != b"ping"
-            reply = self.replies.get(command and command[1][:4])
-            if reply:
-                self.sock.sendto(cookie + b" " + reply, source)
-
-    def stop(self):
-        self._closing = True
-        self.thread.join(2)
-        self.sock.close()
 
 
 def silent():
