@@ -180,6 +180,48 @@ static void fields_print(struct json_object *result)
 	}
 }
 
+static void member_copy(struct json_object *to, const char *key, struct json_object *from, const char *name)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(from, name, &value);
+	json_object_object_add(to, key, value ? json_object_get(value) : json_object_new_string("-"));
+}
+
+/* One row a target; a peer without has one too, for its reason. */
+static struct json_object *targets_table(struct json_object *peers)
+{
+	struct json_object *rows = json_object_new_array(), *targets = NULL;
+
+	for (size_t i = 0; i < json_object_array_length(peers); i++) {
+		struct json_object *peer = json_object_array_get_idx(peers, i);
+		json_object_object_get_ex(peer, "targets", &targets);
+		size_t count = json_object_array_length(targets), k = 0;
+		do {
+			struct json_object *row = json_object_new_object();
+			struct json_object *target = k < count ? json_object_array_get_idx(targets, k) : NULL;
+			member_copy(row, "peer", peer, "peer");
+			member_copy(row, "host", peer, "host");
+			member_copy(row, "address", target, "address");
+			member_copy(row, "port", target, "port");
+			member_copy(row, "name", target, "name");
+			member_copy(row, "priority", target, "srvPriority");
+			member_copy(row, "weight", target, "srvWeight");
+			member_copy(row, "reason", peer, "reason");
+			json_object_array_add(rows, row);
+		} while (++k < count);
+	}
+	return rows;
+}
+
+static void targets_print(struct json_object *peers)
+{
+	struct json_object *rows = targets_table(peers);
+
+	table_print(rows);
+	json_object_put(rows);
+}
+
 static void next_print(const struct options *options, struct json_object *next)
 {
 	const char *const *words = options->words;
@@ -205,7 +247,7 @@ static void result_print(const struct options *options, struct json_object *resu
 		if (json_object_object_get_ex(result, "items", &list))
 			table_print(list);
 	} else if (json_object_object_get_ex(result, "items", &list)) {
-		table_print(list);
+		(strcmp(options->words[0], "target_list") == 0 ? targets_print : table_print)(list);
 		if (json_object_object_get_ex(result, "next", &next))
 			next_print(options, next);
 	} else {

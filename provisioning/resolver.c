@@ -265,8 +265,11 @@ static void publish(struct resolver *resolver)
 	if (!resolution_settle(resolver->resolution, resolver->changed))
 		return;
 	resolver->publish_ms = resolver->now_ms + PUBLISH_MS;
-	if (topology_retarget(resolver->region, &resolver->source) == 0)
+	int rc = topology_retarget(resolver->region, &resolver->source);
+	if (rc == 0)
 		resolver->generation = topology_generation(resolver->region);
+	else if (rc == -ENOSPC && resolver->changed)
+		resolver->changed("*", "the shared region is full: targets stay as they are");
 }
 
 /* ------- the caller's side ------- */

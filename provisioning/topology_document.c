@@ -10,6 +10,7 @@
 
 #include "field.h"
 #include "service.h"
+#include "srtp_suite.h"
 
 enum { PATH_SIZE = 256, PRIORITY_MAX = 255, PORT_MAX = 65535, MINUTE_MS = 60000, SUITE_MAX = 60 };
 
@@ -136,15 +137,27 @@ static const char *host_name_fault(struct span text)
 	return text.len && is_address(text) ? "must be a host name" : host_fault(text);
 }
 
-/* IANA's names: letters, digits, '_'. */
+/* The parsers take lists; here each name stands alone, and none is the default. */
+static const char *name_fault(struct span text, int (*parse)(struct span, uint32_t *, struct span *))
+{
+	uint32_t set;
+	int rc = text.len == 0 || text.len > SUITE_MAX ? -EINVAL : 0;
+
+	for (size_t i = 0; i < text.len && rc == 0; i++)
+		rc = strchr(" \t,;", text.ptr[i]) ? -EINVAL : 0;
+	if (rc == 0)
+		rc = parse(text, &set, NULL);
+	return rc == 0 ? NULL : rc == -EPERM ? "does not encrypt" : "is not a name that this gateway knows";
+}
+
 static const char *suite_fault(struct span text)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'))
-			return "is no name of a suite";
-	}
-	return text.len >= 1 && text.len <= SUITE_MAX ? NULL : "is no name of a suite";
+	return name_fault(text, srtp_suites_parse);
+}
+
+static const char *profile_fault(struct span text)
+{
+	return name_fault(text, srtp_profiles_parse);
 }
 
 /* transport:address:port as Kamailio writes its sockets, IPv6 in brackets. "" = any. */
@@ -237,7 +250,7 @@ static const struct document_field group_fields[] = {
 	{.name = "defaultService", .kind = DOCUMENT_TEXT, .omitted = true, .fault = service_fault},
 	{.name = "localSocket", .kind = DOCUMENT_TEXT, .initial_text = "", .fault = socket_fault},
 	NAMES("srtpSuites", DOCUMENT_SUITES_MAX, suite_fault),
-	NAMES("dtlsProfiles", DOCUMENT_SUITES_MAX, suite_fault),
+	NAMES("dtlsProfiles", DOCUMENT_SUITES_MAX, profile_fault),
 	NAMES("keepaliveNames", DOCUMENT_NAMES_MAX, host_name_fault),
 	{.name = "peers", .kind = DOCUMENT_OBJECTS, .required = true, .max = DOCUMENT_PEERS_MAX, .fields = peer_fields},
 	{0}};
@@ -559,6 +572,19 @@ static int peers_check(struct json_object *peers, const char *path, struct json_
 	return rc;
 }
 
+/* "none" is no DTLS-SRTP at all. */
+static int profiles_check(struct json_object *group, const char *path, struct fault *fault)
+{
+	struct json_object *list = member(group, "dtlsProfiles");
+	char field[PATH_SIZE];
+
+	snprintf(field, sizeof(field), "%s.dtlsProfiles", path);
+	for (size_t i = 0; i < json_object_array_length(list) && json_object_array_length(list) > 1; i++)
+		if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), "none") == 0)
+			return fault_set(fault, FAULT_BAD_VALUE, field, "has none beside others");
+	return 0;
+}
+
 static int group_check(struct json_object *group, const char *path, struct json_object *service_names,
 		       struct fault *fault)
 {
@@ -576,7 +602,7 @@ static int group_check(struct json_object *group, const char *path, struct json_
 		return fault_set(fault, FAULT_BAD_VALUE, field, "belongs to the operator side only");
 	if (service && !json_object_object_get_ex(service_names, service, NULL))
 		return fault_set(fault, FAULT_BAD_VALUE, field, "%s is not in services", service);
-	return 0;
+	return profiles_check(group, path, fault);
 }
 
 static int groups_check(struct json_object *groups, struct json_object *group_names, struct json_object *service_names,

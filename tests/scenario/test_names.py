@@ -60,6 +60,8 @@ class TestNames(NamesCase):
                                                "allowedSignalingSourceAddressPrefixes": ["127.0.2.0/24"]}]
         gateway.load(document)
         wait_until(lambda: self.ports(gateway) == [first.port, second.port], 10, "both targets")
+        self.assertRegex(gateway.cli("target_list"),
+                         rf"teams +_sip._udp.example +{first.host} +{first.port} +one.example +1 +1 ")
         self.answered(gateway.peer["west"].invite(gateway.proxy, NUMBER, OUTSIDE), first)
         call = gateway.peer["west"].invite(gateway.proxy, NUMBER, OUTSIDE)
         served = first.served(call_id=call.call_id)

@@ -60,7 +60,6 @@ static struct record record_of(const char *text, enum record_type type)
 	return record;
 }
 
-/* Asks what is due until the question comes, and puts the others off as if nobody answered. */
 static void answer(int64_t now_ms, enum record_type type, const char *name, uint32_t ttl_s, const char *const *texts)
 {
 	struct record records[RESOLUTION_ANSWER_MAX];
@@ -444,6 +443,59 @@ static void test_too_many_names_are_cut_with_a_reason(void **state)
 	assert_non_null(strstr(targets("n08000", 5060, TRANSPORT_UDP), "too many names"));
 }
 
+/* Any answer to a question of three names: records, none, or a failure. */
+static void answer_anything(const struct question *question, unsigned chance, int64_t now_ms)
+{
+	static const char *const records[3][3] = {{"192.0.2.1", "192.0.2.2", "192.0.2.3"},
+						  {"::1", "::2", "::3"},
+						  {"1 1 5060 x", "1 2 5060 y", "2 1 5061 x"}};
+	unsigned kind = question->type == RECORD_A ? 0 : question->type == RECORD_AAAA ? 1 : 2;
+	const char *texts[3] = {NULL};
+	for (unsigned i = 0; i < 1 + chance % 2; i++)
+		texts[i] = records[kind][(chance / 4 + i) % 3];
+	uint32_t ttl = chance % 7 ? 1 + chance % 100 : 0;
+	answer(now_ms, question->type, question->name, ttl, chance % 3 ? texts : NULL);
+}
+
+static void test_no_walk_of_answers_loses_all_targets(void **state)
+{
+	static const struct {
+		const char *host;
+		uint16_t port;
+	} names[] = {{"x", 5060}, {"s", 0}, {"_sip._udp.e", 0}};
+	struct question asked[64];
+	size_t open = 0, had[3] = {0};
+	unsigned chance = 1;
+	int64_t now_ms = 0;
+	(void)state;
+	resolution_begin(resolution);
+	for (size_t i = 0; i < 3; i++)
+		resolution_want(resolution, span_of(names[i].host), names[i].port, TRANSPORT_UDP);
+	resolution_end(resolution);
+	for (int step = 0; step < 200000; step++) {
+		chance = chance * 1664525 + 1013904223;
+		now_ms += chance >> 20 & 0x7ff;
+		while (open < 64 && resolution_next(resolution, now_ms, &asked[open]))
+			open++;
+		if (open > 0) {
+			size_t one = (chance >> 8) % open;
+			answer_anything(&asked[one], chance >> 12, now_ms);
+			asked[one] = asked[--open];
+		}
+		if (chance >> 28 == 0)
+			resolution_settle(resolution, NULL);
+		for (size_t i = 0; i < 3; i++) {
+			struct target_list found;
+			resolution_find(resolution, span_of(names[i].host), names[i].port, TRANSPORT_UDP, &found);
+			assert_true(found.count >= 1 || !had[i]);
+			assert_true(found.count <= RESOLUTION_TARGETS_MAX);
+			assert_true(found.count >= 1 || found.reason.len >= 1);
+			had[i] = found.count;
+		}
+	}
+	assert_true(had[0] && had[1] && had[2]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -467,6 +519,7 @@ int main(void)
 		TEST(test_one_name_does_not_stop_another),
 		TEST(test_targets_are_cut_with_a_reason_and_stand_once),
 		TEST(test_too_many_names_are_cut_with_a_reason),
+		TEST(test_no_walk_of_answers_loses_all_targets),
 	};
 	return cmocka_run_group_tests_name("resolution", tests, NULL, NULL);
 }
