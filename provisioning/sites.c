@@ -277,10 +277,10 @@ void sites_node(struct json_object *sites, char *text, size_t size)
 	char calls[48] = "";
 
 	if (live && json_object_get_int64(live) >= 0)
-		snprintf(calls, sizeof(calls), ", %lld live calls", (long long)json_object_get_int64(live));
+		snprintf(calls, sizeof(calls), ", live calls: %lld", (long long)json_object_get_int64(live));
 	if (state && strcmp(state, "drain") == 0)
 		snprintf(text, size, "draining since %s%s%s", since ? since : "-", calls,
-			 live && json_object_get_int64(live) == 0 ? ": empty" : "");
+			 live && json_object_get_int64(live) == 0 ? ", empty" : "");
 	else
 		snprintf(text, size, "in service%s", calls);
 }

@@ -40,7 +40,7 @@ class TestSites(Case):
         row = self.rows()["west"]
         self.assertEqual((row["administrative"], row["observed"], row["group"]), ("drain", "up", "operator"))
         node, (heads, *lines) = self.table()
-        self.assertEqual(node, "node: in service")
+        self.assertEqual(node, "node: in service, live calls: 0")
         self.assertEqual(heads, ["peer", "group", "site", "address", "administrative", "observed", "since", "latency",
                                  "live", "next probe", "why"])
         self.assertEqual(len(lines), len(self.gateway.peers))
@@ -55,6 +55,20 @@ class TestSites(Case):
         line = next(line for line in self.table()[1] if line[0] == "east")
         self.assertEqual(line[5], "down")
         self.assertTrue(line[-1] and line[-1] != "-", line)
+
+    def test_live_calls_are_shown(self):
+        call = self.gateway.peer["west"].invite(self.gateway.proxy, "+15551230001", "+15557770000")
+        served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
+        served.reply(200)
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        served.acked()
+        wait_until(lambda: self.rows()["teams-1"]["live"] == 1, 5, "one live call")
+        self.assertEqual(self.table()[0], "node: in service, live calls: 1")
+        self.assertEqual({line[0]: line[8] for line in self.table()[1][1:]}["teams-1"], "1")
+        call.dialog_request("BYE")
+        served.ended()
+        wait_until(lambda: self.rows()["teams-1"]["live"] == 0, 5, "no live call")
 
     def test_name_that_does_not_resolve_is_shown_and_stops_no_other(self):
         self.load(lambda groups: groups[0]["peers"].append({"name": "nowhere", "host": "nowhere.invalid", "port": 5060}))
@@ -75,7 +89,7 @@ class TestSites(Case):
         self.gateway.cli("node_drain", "on")
         self.assertEqual(self.sites()["node"]["node"], "drain")
         since = self.sites()["node"]["since"]
-        self.assertRegex(self.table()[0], f"^node: draining since {since}")
+        self.assertEqual(self.table()[0], f"node: draining since {since}, live calls: 0, empty")
         self.gateway.kamailio.stop()
         self.gateway.restart_kamailio()
         self.assertEqual((self.sites()["node"]["node"], self.sites()["node"]["since"]), ("drain", since))
