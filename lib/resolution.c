@@ -531,24 +531,23 @@ int64_t resolution_due_ms(const struct resolution *resolution)
 	return resolution->due_ms;
 }
 
+/* The one that waits longest, so that names which fail again and again keep no other from its turn. */
 bool resolution_next(struct resolution *resolution, int64_t now_ms, struct question *question)
 {
-	int64_t next = INT64_MAX;
+	struct entry *first = NULL;
 	if (resolution->due_ms > now_ms)
 		return false;
 	for (size_t i = 0; i < resolution->entries.count; i++) {
 		struct entry *entry = resolution->entries.items[i];
-		if (entry->asked)
-			continue;
-		if (entry->due_ms <= now_ms) {
-			entry->asked = true;
-			*question = entry->question;
-			return true;
-		}
-		next = entry->due_ms < next ? entry->due_ms : next;
+		if (!entry->asked && (!first || entry->due_ms < first->due_ms))
+			first = entry;
 	}
-	resolution->due_ms = next;
-	return false;
+	resolution->due_ms = first ? first->due_ms : INT64_MAX;
+	if (!first || first->due_ms > now_ms)
+		return false;
+	first->asked = true;
+	*question = first->question;
+	return true;
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)

@@ -67,7 +67,7 @@ void resolution_end(struct resolution *resolution);
 void resolution_seed(struct resolution *resolution, struct span host, uint16_t port, enum transport transport,
 		     const struct topology_target *targets, size_t count);
 
-/** The next question that is due, to be answered once. Returns false if there is none. */
+/** The question that is due for longest, to be answered once. Returns false if there is none. */
 bool resolution_next(struct resolution *resolution, int64_t now_ms, struct question *question);
 
 /** When the next one is due; INT64_MAX: none. */

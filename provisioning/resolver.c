@@ -16,7 +16,9 @@
 enum {
 	TIMEOUT_MS = 1500, /* doubled with each try */
 	TRIES = 2,
-	ASKED_MAX = 32,   /* at once */
+	ASKED_MAX = 1024, /* at once */
+	ASK_BURST = 32,   /* so many, then a pause: a name server has so much room */
+	ASK_PAUSE_MS = 5,
 	PUBLISH_MS = 100, /* answers of this time make one picture */
 	HOSTS_TTL_S = 60,
 	IDLE_MS = 60000,
@@ -33,8 +35,8 @@ struct resolver {
 	ares_channel channel;
 	struct stat conf; /* as it was when the channel was made */
 	unsigned asked;
-	uint64_t generation; /* of the picture whose names are wanted */
-	int64_t now_ms, publish_ms;
+	uint64_t generation;                /* of the picture whose names are wanted */
+	int64_t now_ms, publish_ms, ask_ms; /* ask_ms, publish_ms: not before */
 	struct topology_target seeds[RESOLUTION_TARGETS_MAX];
 };
 
@@ -194,10 +196,15 @@ static void questions_ask(struct resolver *resolver)
 {
 	struct question question;
 
-	if (resolution_due_ms(resolver->resolution) <= resolver->now_ms)
-		channel_follow(resolver);
-	while (resolver->asked < ASKED_MAX && resolution_next(resolver->resolution, resolver->now_ms, &question))
+	if (resolution_due_ms(resolver->resolution) > resolver->now_ms || resolver->now_ms < resolver->ask_ms)
+		return;
+	channel_follow(resolver);
+	for (int i = 0; i < ASK_BURST && resolver->asked < ASKED_MAX; i++) {
+		if (!resolution_next(resolver->resolution, resolver->now_ms, &question))
+			return;
 		question_ask(resolver, &question);
+	}
+	resolver->ask_ms = resolver->now_ms + ASK_PAUSE_MS;
 }
 
 /* ------- the region ------- */
@@ -333,6 +340,8 @@ int64_t resolver_wait_ms(struct resolver *resolver, int64_t now_ms)
 		const struct timeval *time = ares_timeout(resolver->channel, &limit, &left);
 		wait = (int64_t)time->tv_sec * 1000 + (time->tv_usec + 999) / 1000;
 	}
+	if (due < resolver->ask_ms)
+		due = resolver->ask_ms;
 	if (resolver->asked < ASKED_MAX && due - now_ms < wait)
 		wait = due - now_ms;
 	if (resolution_unsettled(resolver->resolution) && resolver->publish_ms - now_ms < wait)

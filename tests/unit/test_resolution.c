@@ -394,6 +394,21 @@ static void test_one_name_does_not_stop_another(void **state)
 	assert_string_equal(targets("a.example", 5060, TRANSPORT_UDP), " !is being looked up");
 }
 
+static void test_question_that_waits_longest_is_asked_first(void **state)
+{
+	struct question question;
+	(void)state;
+	WANT(5060, TRANSPORT_UDP, "a.example", "b.example");
+	due(0);
+	FAIL(0, RECORD_A, "a.example");
+	FAIL(0, RECORD_AAAA, "a.example");
+	ANSWER(0, RECORD_A, "b.example", 3600, "192.0.2.1");
+	NONE(-4000, RECORD_AAAA, "b.example", 5);
+	assert_true(resolution_next(resolution, 50000, &question));
+	assert_string_equal(question.name, "b.example");
+	assert_string_equal(due(50000), "A a.example;AAAA a.example;");
+}
+
 static void test_targets_are_cut_with_a_reason_and_stand_once(void **state)
 {
 	(void)state;
@@ -517,6 +532,7 @@ int main(void)
 		TEST(test_seeded_targets_stay_while_dns_is_silent),
 		TEST(test_what_nobody_wants_is_forgotten),
 		TEST(test_one_name_does_not_stop_another),
+		TEST(test_question_that_waits_longest_is_asked_first),
 		TEST(test_targets_are_cut_with_a_reason_and_stand_once),
 		TEST(test_too_many_names_are_cut_with_a_reason),
 		TEST(test_no_walk_of_answers_loses_all_targets),
