@@ -67,17 +67,38 @@ static bool same_place(struct span a, struct span b)
 	return a.ptr == b.ptr && a.len == b.len;
 }
 
+static bool is_replacement(const struct lump *change)
+{
+	const struct lump *text = change->after;
+
+	return change->op == LUMP_DEL && !change->before && text && text->op == LUMP_ADD && !text->after &&
+	       !text->before;
+}
+
+/* Kamailio 6 also corrects the Content-Length of the part, which stands before its SDP. */
+static bool is_before(const struct lump *change, struct sip_msg *msg, struct span sdp)
+{
+	return change->u.offset + change->len <= sdp.ptr - msg->buf;
+}
+
 int message_new_sdp(struct sip_msg *msg, struct span *sdp)
 {
-	const struct lump *change = msg->body_lumps;
-	struct span old;
+	struct span old, found = {};
 
-	if (message_sdp(msg, &old) != 1 || !change || change->next || change->op != LUMP_DEL || change->before ||
-	    !change->after || change->after->op != LUMP_ADD || change->after->after || change->after->before)
+	if (message_sdp(msg, &old) != 1)
 		return -ENOENT;
-	if (!same_place(old, (struct span){msg->buf + change->u.offset, (size_t)change->len}))
+	for (const struct lump *change = msg->body_lumps; change; change = change->next) {
+		if (!is_replacement(change))
+			return -ENOENT;
+		if (is_before(change, msg, old))
+			continue;
+		if (found.ptr || !same_place(old, (struct span){msg->buf + change->u.offset, (size_t)change->len}))
+			return -ENOENT;
+		found = (struct span){change->after->u.value, (size_t)change->after->len};
+	}
+	if (!found.ptr)
 		return -ENOENT;
-	*sdp = (struct span){change->after->u.value, (size_t)change->after->len};
+	*sdp = found;
 	return 0;
 }
 

@@ -182,13 +182,35 @@ class TestSdpInHiding(HostileCase):
                 self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
 
     def test_offer_in_multipart_mixed_is_replaced(self):
-        call = self.invite_with(*parts("mixed", sdp(ELSEWHERE)))
+        kind, body = parts("mixed", sdp(ELSEWHERE))
+        with_length = body.replace("application/sdp\r\n", f"application/sdp\r\nContent-Length: {len(sdp(ELSEWHERE))}\r\n")
+        for text in (body, with_length):
+            with self.subTest(text):
+                call = self.invite_with(kind, text)
+                served = self.teams.served(call_id=call.call_id)
+                self.assertNotIn(ELSEWHERE, served.invite.body)
+                self.assertIn("m=audio", served.invite.body)
+                self.assertIn("ABC", served.invite.body)
+                served.reply(486)
+                call.final()
+
+    def test_answer_with_bytes_past_its_length_is_refused(self):
+        call = self.invite_with("application/sdp", sdp(self.west.host))
         served = self.teams.served(call_id=call.call_id)
-        self.assertNotIn(ELSEWHERE, served.invite.body)
-        self.assertIn("m=audio", served.invite.body)
-        self.assertIn("ABC", served.invite.body)
-        served.reply(486)
-        call.final()
+        data = bytes(self.answer_message(served, sdp(self.teams.host))) + f"c=IN IP4 {ELSEWHERE}\r\n".encode()
+        self.teams.send(data, served.invite.source)
+        self.assertEqual(call.final().status, 488)
+        served.acked()
+        served.ended()
+
+    def answer_message(self, served, body):
+        response = Message("SIP/2.0 200 OK")
+        for name in ("Via", "From", "To", "Call-ID", "CSeq", "Record-Route"):
+            for value in served.invite.all(name):
+                response.headers.append([name, value + (";tag=callee" if name == "To" else "")])
+        response.headers += [["Contact", self.teams.contact], ["Content-Type", "application/sdp"]]
+        response.body = body
+        return response
 
     def test_body_that_is_no_sdp_passes_and_its_answer_is_an_offer(self):
         for kind, body in (("application/isup", "ABC"), parts("alternative")):

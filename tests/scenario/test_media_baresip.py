@@ -80,9 +80,7 @@ class BaresipCalls:
         suite = streams[self.PROFILE]["crypto suite"]
         self.assertEqual(suite, SUITE)
         self.assertNotIn("crypto suite", streams["RTP/AVP"])
-        # Some may arrive before their key does.
-        self.assertTrue(all(stream["stats"]["packets"] > 25 and stream["stats"]["errors"] < 10
-                            for stream in streams.values()), streams)
+        self.assertTrue(all(stream["stats"]["packets"] > 25 for stream in streams.values()), streams)
         print(f"    {self.ENCRYPTION}: {suite}", flush=True)
         secured = self.capture.rtp(port=streams[self.PROFILE]["local port"])
         self.assertGreater(len(secured), 50)
