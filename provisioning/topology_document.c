@@ -218,7 +218,7 @@ const struct document_field document_settings[] = {
 	{.name = "downAfter", .kind = DOCUMENT_INTEGER, .min = 1, .max = 100, .initial = 2},
 	{.name = "upAfter", .kind = DOCUMENT_INTEGER, .min = 1, .max = 100, .initial = 2},
 	{.name = "maxTries", .kind = DOCUMENT_INTEGER, .min = 1, .max = 16, .initial = 4},
-	MILLISECONDS("maxCallMs", 100, 5 * MINUTE_MS, 20000),
+	MILLISECONDS("maxCallMs", 100, 5 * MINUTE_MS, 30000),
 	MILLISECONDS("slowStartMs", 0, 60 * MINUTE_MS, 10000),
 	MILLISECONDS("drainGraceMs", 0, 60 * MINUTE_MS, 130000),
 	{0}};

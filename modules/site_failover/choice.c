@@ -385,13 +385,13 @@ static bool may_retry(const struct cell *cell)
 	give_back();
 	if (cell->flags & T_CANCELED)
 		return false;
+	/* somebody's phone rang: that was this call's word on the target, and nobody else's may ring for it */
+	if (cell->uas.status > 100)
+		return false;
 	if (!failure) {
 		note_answer(observed);
 		return false;
 	}
-	/* somebody's phone rang: that peer works, and nobody else's may ring for this call */
-	if (cell->uas.status > 100)
-		return false;
 	if (observed)
 		__atomic_fetch_add(&observed->calls_failed, 1, __ATOMIC_RELAXED);
 	observed_event(observed, HEALTH_CALL_FAILED, failure);
@@ -448,12 +448,17 @@ static void on_forwarded(struct cell *cell, struct tmcb_params *event)
 	if (status <= 100 || status >= 300)
 		return;
 	lift_on_progress(cell, status);
+	/* the 200 of a call that rang says nothing about how new calls fare */
+	bool first = cell->uas.status <= 100;
+	if (!first && status < 200)
+		return;
 	struct call_state_scope scope = call_state_enter(cell);
 	struct observed *observed = last_target();
-	if (event->code >= 200)
+	if (status >= 200)
 		on_answered(event->rpl);
 	call_state_leave(scope);
-	note_answer(observed);
+	if (first)
+		note_answer(observed);
 }
 
 /* A call that ended in none of the usual ways. */

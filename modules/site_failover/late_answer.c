@@ -78,7 +78,33 @@ static bool is_in_dialog(const struct cell *cell)
 	return has_to_tag(cell, true);
 }
 
-enum verdict { NOT_OURS, GIVEN_UP, LATE };
+/*
+ * late_answer=take: nobody rang for the caller yet, so the branch that was given up is as good as the one that is being
+ * tried. tm is told that it has no final answer, relays this one, and cancels the other. Until then a failure of the
+ * other waits for this branch.
+ */
+static bool take(struct cell *cell, int branch, struct sip_msg *msg)
+{
+	struct ua_client *client = &cell->uac[branch];
+	struct dialog dialog;
+	struct place place;
+	if (!site_state.parameters.take_late || dialog_route_of_response(msg, &dialog) ||
+	    place_find(dialog.egress, &place))
+		return false;
+	struct call_state_scope scope = call_state_enter(cell);
+	bool open = cell->uas.status <= 100 && !(cell->flags & T_CANCELED) && client->request.flags & F_RB_TIMEOUT;
+	if (open) {
+		client->last_received = 100;
+		client->request.flags &= ~F_RB_TIMEOUT;
+		call_state_set_int(CALL_SENT, 0);
+		call_state_set_int(CALL_OUT, (int)dialog.egress);
+		call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
+	}
+	call_state_leave(scope);
+	return open;
+}
+
+enum verdict { NOT_OURS, GIVEN_UP, LATE, TAKEN };
 
 /* The reads need no lock: an answer that crosses the end of its branch is judged at its retransmission. */
 static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
@@ -92,7 +118,7 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 	struct cell *cell = site_state.tm.t_gett();
 	if (answer && branch >= 0 && choice_watches(cell) && starts_call(cell) && is_late(cell, branch)) {
 		*cause = status_of_end(cell, branch);
-		verdict = LATE;
+		verdict = take(cell, branch, msg) ? TAKEN : LATE;
 	}
 	site_state.tm.t_unref(msg);
 	return verdict;
@@ -364,6 +390,10 @@ int late_answer_end(struct sip_msg *msg)
 	case GIVEN_UP:
 		end_given_up(msg, uri);
 		return 1;
+	case TAKEN:
+		site_count(late_taken);
+		LM_NOTICE("late answer of call %.*s taken\n", STR_FMT(&msg->callid->body));
+		break;
 	case NOT_OURS:
 		break;
 	}

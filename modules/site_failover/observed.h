@@ -32,7 +32,8 @@ struct observed {
 	/* of the prober alone */
 	int connection;                        /* id of the TCP or TLS connection, 0 = none */
 	uint64_t next_keepalive_ms, served_ms; /* served_ms: the prober last found it in the topology */
-	enum health_state reported;            /* last told to the event routes */
+	enum health_state told;                /* up or down: what the event routes know */
+	uint32_t keepalives;                   /* sent */
 	bool started;
 
 	/* atomic words */

@@ -18,87 +18,25 @@
 
 #include "calls.h"
 #include "connection.h"
+#include "event.h"
 #include "glue.h"
 #include "late_branch.h"
 #include "load.h"
 #include "place.h"
 #include "state.h"
 #include "observed.h"
+#include "options.h"
 
 enum {
 	TICK_US = 100000,
 	START_SPREAD = 1000, /* ms over which the first probes are spread */
 	SWEEP_INTERVAL = 60000,
-	MESSAGE_URI_MAX = TOPOLOGY_HOST_MAX + 64,
 };
-
-/* ------- sending OPTIONS ------- */
 
 /* The number of a probe and of its target's record travel through tm as a pointer that points to nothing. */
 static void *ticket_of(uint32_t target, uint32_t probe)
 {
 	return (void *)((uintptr_t)target << 32 | probe);
-}
-
-static void on_answer(struct cell *cell, int type, struct tmcb_params *event);
-
-/* "192.0.2.1:5060" or "[2001:db8::1]:5060", as advertised: what stands after the protocol in the socket's name. */
-static str address_of(const struct socket_info *socket)
-{
-	str text = socket->useinfo.sock_str.len ? socket->useinfo.sock_str : socket->sock_str;
-	const char *colon = memchr(text.s, ':', (size_t)text.len);
-	int skipped = colon ? (int)(colon + 1 - text.s) : 0;
-	return (str){.s = text.s + skipped, .len = text.len - skipped};
-}
-
-static void shorten_wait(unsigned index, unsigned label, uint32_t limit_ms)
-{
-	struct cell *cell = NULL;
-	if (site_state.tm.t_lookup_ident(&cell, index, label) < 0 || !cell)
-		return;
-	change_fr(cell, 0, MS_TO_TICKS((ticks_t)limit_ms));
-	site_state.tm.unref_cell(cell);
-	site_state.tm.t_sett(T_UNDEFINED, T_BR_UNDEFINED);
-}
-
-static int send_options(const struct place *place, const char *host, void *ticket, uint32_t limit_ms)
-{
-	static str method = STR_STATIC_INIT("OPTIONS");
-	char hop[PLACE_URI_MAX], target[MESSAGE_URI_MAX], self[MESSAGE_URI_MAX], headers[MESSAGE_URI_MAX + 64];
-	struct socket_info *socket = place_send_socket(place);
-	unsigned index = 0, label = 0;
-	uac_req_t request;
-	if (!socket)
-		return -ENOTCONN;
-	place_uri(place, hop);
-	const char *transport = strrchr(hop, ';');
-	if (host[0])
-		snprintf(target, sizeof(target), "sip:%s:%u%s", host, place->port, transport);
-	else
-		memcpy(target, hop, sizeof(hop));
-	str own = address_of(socket);
-	snprintf(self, sizeof(self), "sip:%.*s%s", STR_FMT(&own), transport);
-	snprintf(headers, sizeof(headers), "Contact: <%s>\r\nAccept: application/sdp\r\n", self);
-	str target_uri = str_of(target), self_uri = str_of(self), text = str_of(headers), hop_uri = str_of(hop);
-	str call_id, tag;
-	site_state.tm.generate_callid(&call_id);
-	site_state.tm.generate_fromtag(&tag, &call_id, &target_uri);
-	dlg_t dialog = {
-		.id = {.call_id = call_id, .loc_tag = tag},
-		.loc_seq = {.value = 1, .is_set = 1},
-		.loc_uri = self_uri,
-		.rem_uri = target_uri,
-		.rem_target = target_uri,
-		.dst_uri = hop_uri,
-		.state = DLG_NEW,
-		.send_sock = socket,
-	};
-	set_uac_req(&request, &method, &text, NULL, &dialog, ticket ? TMCB_LOCAL_COMPLETED : 0,
-		    ticket ? on_answer : NULL, ticket);
-	if (site_state.tm.t_uac_with_ids(&request, &index, &label) < 0)
-		return -EIO;
-	shorten_wait(index, label, limit_ms);
-	return 0;
 }
 
 /* ------- the answer ------- */
@@ -145,7 +83,8 @@ static void on_answer(struct cell *cell, int type, struct tmcb_params *event)
 struct turn {
 	const struct topology_settings *settings;
 	const struct place *place;
-	const char *host; /* for the Request-URI; "" = the address */
+	const char *host;  /* for the Request-URI; "" = the address */
+	struct span names; /* ours, a space between two; "" = our address */
 	struct observed *observed;
 	uint64_t now_ms;
 	uint32_t index;
@@ -159,7 +98,28 @@ static void start_target(const struct turn *turn)
 	observed->started = true;
 	uint64_t first = turn->now_ms + turn->index * (uint64_t)TICK_US / 1000 % START_SPREAD;
 	observed->health.next_probe_ms = first;
-	observed->next_keepalive_ms = first + turn->settings->keepalive_interval_ms;
+	/* who knows us by name hears of us at once */
+	observed->next_keepalive_ms = turn->names.len ? first : first + turn->settings->keepalive_interval_ms;
+}
+
+/* The name at this place of a list, from the start again after its end; empty if there is none. */
+static struct span name_at(struct span names, uint32_t index)
+{
+	size_t start = 0;
+	for (; index && start < names.len; start++)
+		index -= names.ptr[start] == ' ';
+	size_t end = start;
+	while (end < names.len && names.ptr[end] != ' ')
+		end++;
+	return (struct span){names.ptr + start, end - start};
+}
+
+static uint32_t name_count(struct span names)
+{
+	uint32_t count = 1;
+	for (size_t i = 0; i < names.len; i++)
+		count += names.ptr[i] == ' ';
+	return count;
 }
 
 static void send_probe(const struct turn *turn)
@@ -172,9 +132,14 @@ static void send_probe(const struct turn *turn)
 	observed->deadline_ms = turn->now_ms + turn->settings->probe_timeout_ms;
 	lock_release(&observed->lock);
 	site_count(probes_sent);
-	if (send_options(turn->place, turn->host, ticket_of(observed->slot.number, probe),
-			 turn->settings->probe_timeout_ms) &&
-	    take_answer(observed, probe, false))
+	struct options options = {
+		.host = turn->host,
+		.name = name_at(turn->names, 0),
+		.limit_ms = turn->settings->probe_timeout_ms,
+		.answered = on_answer,
+		.ticket = ticket_of(observed->slot.number, probe),
+	};
+	if (options_send(turn->place, &options) && take_answer(observed, probe, false))
 		probe_failed(observed, HEALTH_PROBE_REFUSED, "OPTIONS could not be sent");
 	/* it may be gone before the next look */
 	observed->connection = connection_find(turn->place);
@@ -231,27 +196,43 @@ static bool probe_due(const struct turn *turn)
 	return due;
 }
 
+/* Each of our names in turn, evenly over the interval, on a clock that does not drift. */
 static void keep_alive(const struct turn *turn)
 {
 	struct observed *observed = turn->observed;
-	uint32_t interval = turn->settings->keepalive_interval_ms;
+	uint32_t count = name_count(turn->names), interval = turn->settings->keepalive_interval_ms / count;
 	if (interval == 0 || turn->now_ms < observed->next_keepalive_ms)
 		return;
 	observed->next_keepalive_ms += interval;
 	if (observed->next_keepalive_ms <= turn->now_ms)
 		observed->next_keepalive_ms = turn->now_ms + interval;
-	if (send_options(turn->place, turn->host, NULL, turn->settings->probe_timeout_ms) == 0)
+	struct options options = {
+		.host = turn->host,
+		.name = name_at(turn->names, observed->keepalives++ % count),
+		.limit_ms = turn->settings->probe_timeout_ms,
+	};
+	if (options_send(turn->place, &options) == 0)
 		site_count(keepalives_sent);
 }
 
-/* A peer that was away may have lost its calls. */
-static void note_return(const struct turn *turn)
+/* What calls and probes only store is told here, in the one process that may take its time. */
+static void tell(const struct turn *turn)
 {
 	struct observed *observed = turn->observed;
 	enum health_state state = observed->health.state;
-	if (state == HEALTH_UP && observed->reported != HEALTH_UP)
+	/* half-open is still what it was before */
+	if (state == HEALTH_PROBING || state == observed->told)
+		return;
+	observed->told = state;
+	/* a peer that was away may have lost its calls */
+	if (state == HEALTH_UP)
 		calls_audit_peer(turn->place->peer);
-	observed->reported = state;
+	struct event event = {
+		.kind = state == HEALTH_UP ? EVENT_UP : EVENT_DOWN,
+		.place = turn->place,
+		.reason = observed->reason,
+	};
+	event_run(&event);
 }
 
 static void serve_target(struct turn *turn)
@@ -267,7 +248,7 @@ static void serve_target(struct turn *turn)
 	if (probe_due(turn))
 		send_probe(turn);
 	keep_alive(turn);
-	note_return(turn);
+	tell(turn);
 }
 
 /* ------- all targets ------- */
@@ -283,14 +264,40 @@ static void host_of(const struct place *place, const struct topology_target *tar
 		memcpy(host, place->host, sizeof(place->host));
 }
 
+static void tell_drained(const struct place *place)
+{
+	struct load *load = load_of(place->peer);
+	if (!load)
+		return;
+	bool drained = place->admin != ADMIN_AUTO && load->live == 0 && load->trying == 0;
+	struct event event = {.kind = EVENT_DRAINED, .place = place, .reason = ""};
+	if (drained && !load->drained)
+		event_run(&event);
+	load->drained = drained;
+}
+
+static void tell_node_drained(const struct topology_settings *settings)
+{
+	static bool told;
+	bool drained = settings->draining && calls_count() == 0;
+	struct event event = {.kind = EVENT_DRAINED, .reason = ""};
+	if (drained && !told)
+		event_run(&event);
+	told = drained;
+}
+
 static void serve_peer(const struct topology_view *view, const struct peer_view *peer,
 		       const struct topology_settings *settings, uint32_t *index)
 {
+	static char names[TOPOLOGY_LIST_MAX + 1];
 	struct topology_target target = {};
+	struct group_view group;
 	struct place place;
 	char host[TOPOLOGY_HOST_MAX + 1];
-	if (place_of_peer(view, peer, &place))
+	if (place_of_peer(view, peer, &place) || topology_group(view, peer->group, &group))
 		return;
+	place_copy_text(names, sizeof(names), group.keepalive_names);
+	tell_drained(&place);
 	for (uint32_t i = 0; i < peer->target_count && topology_current(view); i++) {
 		if (topology_target(view, peer->first_target + i, &target))
 			continue;
@@ -300,6 +307,7 @@ static void serve_peer(const struct topology_view *view, const struct peer_view 
 			.settings = settings,
 			.place = &place,
 			.host = host,
+			.names = span_of(names),
 			.observed = observed_at(place.target),
 			.now_ms = site_clock_ms(),
 			.index = (*index)++,
@@ -317,6 +325,7 @@ static void serve_all(void)
 	uint32_t index = 0;
 	if (topology_open(site_state.provisioning.region, &view) || topology_settings(&view, &settings))
 		return;
+	tell_node_drained(&settings);
 	/* a new picture ends the round: the next turn reads it from the start */
 	for (uint32_t i = 0; topology_peer(&view, i, &peer) == 0 && topology_current(&view); i++)
 		serve_peer(&view, &peer, &settings, &index);

@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 #include <core/dprint.h>
@@ -19,6 +20,7 @@
 #include "prober.h"
 #include "script.h"
 #include "state.h"
+#include "statistics.h"
 #include "observed.h"
 
 MODULE_VERSION
@@ -30,7 +32,8 @@ struct site_state site_state = {
 		       .targets_max = 1024,
 		       .retry_interval = 30000,
 		       .calls_max = 100000,
-		       .audit_interval = 600},
+		       .audit_interval = 600,
+		       .statistics_max = 64},
 };
 
 int site_settings(struct topology_settings *settings)
@@ -69,9 +72,22 @@ static param_export_t parameters[] = {
 	{.name = "targets_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.targets_max},
 	{.name = "calls_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.calls_max},
 	{.name = "audit_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.audit_interval},
+	{.name = "statistics_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.statistics_max},
+	{.name = "late_answer", .type = PARAM_STRING, .param_pointer = &site_state.parameters.late_answer},
+	{.name = "event_callback", .type = PARAM_STRING, .param_pointer = &site_state.parameters.event_callback},
 	{.name = "retry_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.retry_interval},
 	{},
 };
+
+static int check_late_answer(void)
+{
+	const char *text = site_state.parameters.late_answer;
+	site_state.parameters.take_late = text && strcmp(text, "take") == 0;
+	if (!text || site_state.parameters.take_late || strcmp(text, "end") == 0)
+		return 0;
+	LM_ERR("late_answer must be \"end\" or \"take\"\n");
+	return -1;
+}
 
 static int check_parameters(void)
 {
@@ -87,6 +103,7 @@ static int check_parameters(void)
 		{"targets_max", offsetof(struct site_parameters, targets_max), 16, 65535},
 		{"calls_max", offsetof(struct site_parameters, calls_max), 0, INT_MAX},
 		{"audit_interval", offsetof(struct site_parameters, audit_interval), 0, 86400},
+		{"statistics_max", offsetof(struct site_parameters, statistics_max), 0, 1024},
 		{"retry_interval", offsetof(struct site_parameters, retry_interval), 100, 3600000},
 		{},
 	};
@@ -282,6 +299,7 @@ static stat_export_t counters[] = {
 	{"calls_emergency", 0, &site_state.counters.calls_emergency},
 	{"calls_audited", 0, &site_state.counters.calls_audited},
 	{"calls_lost", 0, &site_state.counters.calls_lost},
+	{"late_taken", 0, &site_state.counters.late_taken},
 	{},
 };
 
@@ -301,7 +319,8 @@ static int bind_others(void)
 
 static int mod_init(void)
 {
-	if (check_parameters() || bind_others() || register_module_stats("site_failover", counters))
+	if (check_parameters() || check_late_answer() || bind_others() ||
+	    register_module_stats("site_failover", counters) || statistics_register())
 		return -1;
 	if (observed_init() || load_init() || calls_init() || late_branch_init()) {
 		LM_ERR("out of shared memory\n");

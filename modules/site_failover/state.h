@@ -3,6 +3,8 @@
 #ifndef TRUNKGATE_SITE_FAILOVER_STATE_H
 #define TRUNKGATE_SITE_FAILOVER_STATE_H
 
+#include <stdbool.h>
+
 #include <core/counters.h>
 #include <modules/rr/api.h>
 #include <modules/tm/tm_load.h>
@@ -13,12 +15,14 @@
 /* fields of $xavp(tg=>...) that only this module uses */
 #define CALL_CANDIDATES "try" /* str: numbers of the targets still to try, "4,7,9" */
 #define CALL_SENT       "sent" /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
-#define CALL_TRIED      "tried" /* int: targets that got the call */
-#define CALL_END        "end"   /* int: clock when the time for all tries is over */
-#define CALL_HELD       "held"  /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
-#define CALL_INGRESS    "rr_in" /* int: the caller's peer in the token */
-#define CALL_EMERGENCY  "sos"   /* int: 1 = never refused by capacity, drain or health */
-#define CALL_WATCHED    "watch" /* int: 1 once tm tells us about the answers */
+#define CALL_TRIED      "tried"  /* int: targets that got the call */
+#define CALL_END        "end"    /* int: clock when the time for all tries is over */
+#define CALL_HELD       "held"   /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
+#define CALL_INGRESS    "rr_in"  /* int: the caller's peer in the token */
+#define CALL_EMERGENCY  "sos"    /* int: 1 = never refused by capacity, drain or health */
+#define CALL_TARGET     "target" /* str: in an event route: URI of the target */
+#define CALL_REASON     "reason" /* str: in an event route: the last failure */
+#define CALL_WATCHED    "watch"  /* int: 1 once tm tells us about the answers */
 
 struct site_parameters {
 	int ringing_limit; /* ms: final answer after a provisional above 100 */
@@ -26,12 +30,16 @@ struct site_parameters {
 	int late_max;      /* entries */
 	int targets_max;
 	int calls_max, audit_interval; /* s */
-	int retry_interval;            /* ms: a down target that only calls can test gets one */
+	int statistics_max;            /* targets that have counters */
+	char *late_answer;             /* "end" or "take" */
+	bool take_late;
+	char *event_callback; /* function of a KEMI script; NULL: event routes */
+	int retry_interval;   /* ms: a down target that only calls can test gets one */
 };
 
 struct site_counters {
 	stat_var *calls_failed_over, *calls_without_peer, *late_answers, *late_byes, *probes_sent, *probes_failed,
-		*keepalives_sent, *calls_full, *calls_emergency, *calls_audited, *calls_lost;
+		*keepalives_sent, *calls_full, *calls_emergency, *calls_audited, *calls_lost, *late_taken;
 };
 
 struct site_state {

@@ -83,7 +83,7 @@ static const char *direction_of_call(const char *field)
 
 static const char *text_field(const char *field)
 {
-	static char text[FIELD_NAME_MAX + 1];
+	static char text[PLACE_URI_MAX];
 	str value = call_state_str(field);
 	place_copy_text(text, sizeof(text), span_of_str(&value));
 	return text[0] ? text : NULL;
@@ -175,6 +175,8 @@ static const struct {
 	{"out_site", peer_site, CALL_OUT},
 	{"out_media", group_media, CALL_OUT_GROUP},
 	{"out_signalling", group_signalling, CALL_OUT_GROUP},
+	{"target", text_field, CALL_TARGET},
+	{"reason", text_field, CALL_REASON},
 	{"node", state_of_node, ""},
 	{"emergency", emergency, CALL_EMERGENCY},
 	{},

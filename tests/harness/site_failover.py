@@ -29,6 +29,7 @@ loadmodule "rr.so"
 loadmodule "pv.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
+loadmodule "xlog.so"
 loadmodule "ctl.so"
 loadmodule "provisioning.so"
 loadmodule "site_failover.so"
@@ -120,6 +121,7 @@ reply_route {
 		drop;
 	}
 }
+@ROUTES@
 """
 
 SILENCE, PROGRESS = 0.6, 1.5
@@ -139,7 +141,7 @@ class Gateway(Case):
     worker = None
     kept = 5000
     reply_mode = 3
-    parameters = ""
+    parameters = routes = ""
 
     @classmethod
     def prepare(cls):
@@ -159,7 +161,7 @@ class Gateway(Case):
     def config(cls):
         text = CONFIG
         for word, value in {"@PORT@": cls.port, "@OTHER@": cls.other, "@KEPT@": cls.kept, "@MODE@": cls.reply_mode,
-                            "@PARAMETERS@": cls.parameters}.items():
+                            "@PARAMETERS@": cls.parameters, "@ROUTES@": cls.routes}.items():
             text = text.replace(word, str(value))
         return text.replace("@WORKER@", cls.worker) if cls.worker else text
 

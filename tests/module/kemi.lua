@@ -8,6 +8,7 @@ local variables = {
 	"site(site)", "site(direction)", "site(media)", "site(signalling)", "site(default_service)", "site(ingress_service)",
 	"site(unprovisioned_service)", "site(out_group)", "site(out_peer)", "site(out_site)", "site(out_media)",
 	"site(out_signalling)", "site(node)", "site(emergency)",
+	"site(target)", "site(reason)",
 }
 
 -- All of them as one header line; $null is nil here.
@@ -137,4 +138,8 @@ function ksr_reply_route()
 	if KSR.pv.get("$hdr(X-Refuse)") and site.site_refuse_answer(488, "Not Like This") > 0 then
 		KSR.x.drop()
 	end
+end
+
+function site_event(name)
+	KSR.notice("told " .. name .. " " .. tostring(KSR.pv.get("$site(out_peer)")) .. "\n")
 end

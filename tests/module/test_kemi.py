@@ -49,6 +49,7 @@ modparam("provisioning", "store", "@STORE@")
 modparam("provisioning", "socket", "@SOCKET@")
 modparam("provisioning", "worker", "@WORKER@")
 modparam("tm", "remap_503_500", 0)
+modparam("site_failover", "event_callback", "site_event")
 modparam("app_lua", "load", "@SCRIPT@")
 cfgengine "lua"
 """
@@ -115,6 +116,13 @@ class Kemi(Case):
         self.assertIn(f"SIP;cause={cause}", ended.get("Reason"))
         for message in (acknowledged, ended):
             self.header(message)
+
+
+class TestEvents(Kemi):
+    def test_script_is_told_that_a_peer_is_drained(self):
+        self.kamailio.call("site_failover.set", "west", "drain")
+        self.addCleanup(self.kamailio.call, "site_failover.set", "west", "auto")
+        wait_until(lambda: "told site_failover:drained west" in self.kamailio.log(), 5)
 
 
 class TestExports(Kemi):
@@ -193,7 +201,7 @@ class TestReturnCodes(Kemi):
             "site(unprovisioned_service)": "teamsOperatorConnect", "site(out_group)": "teams",
             "site(out_peer)": "cloud", "site(out_site)": "cloud-site", "site(out_media)": "SRTP",
             "site(out_signalling)": "UDP", "site(node)": "auto",
-            "site(emergency)": "nil"})
+            "site(emergency)": "nil", "site(target)": "nil", "site(reason)": "nil"})
         served.reply(486)
         call.final()
 

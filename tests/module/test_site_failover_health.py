@@ -108,11 +108,111 @@ class TestProbes(Gateway):
 class TestKeepalive(Gateway):
     settings = {"probeIntervalMs": 60000, "keepaliveIntervalMs": 1000}
 
+    @classmethod
+    def document(cls):
+        document = super().document()
+        document["peerGroups"][1]["keepaliveNames"] = ["a.gateway.example.com", "b.gateway.example.com"]
+        return document
+
+    def keepalives(self, endpoint, name):
+        return [request for request in endpoint.options if name in request.get("Contact")]
+
     def test_keepalive_has_an_interval_of_its_own(self):
         before = self.counter("probes_sent")
         wait_until(lambda: len(self.west.options) >= 4, 8)
         self.assertLessEqual(self.counter("probes_sent") - before, 3)
         self.assertGreaterEqual(self.counter("keepalives_sent"), 3)
+
+    def test_each_of_our_names_is_shown_once_an_interval_on_a_strict_clock(self):
+        name = "b.gateway.example.com"
+        wait_until(lambda: len(self.keepalives(self.teams, name)) >= 4, 8)
+        shown = self.keepalives(self.teams, name)[:4]
+        self.assertEqual(shown[0].get("Contact"), f"<sip:{name}:{shown[0].source[1]};transport=udp>")
+        self.assertIn(f"sip:{name}:", shown[0].get("From"))
+        self.assertIn("INVITE", shown[0].get("Allow"))
+        passed = [later.time - shown[0].time for later in shown[1:]]
+        for seconds, wanted in zip(passed, (1, 2, 3)):
+            self.assertLess(abs(seconds - wanted), 0.35, passed)
+        self.assertTrue(self.keepalives(self.teams, "a.gateway.example.com"))
+
+
+class TestEvents(Gateway):
+    settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2}
+    routes = "".join(f"""
+event_route[site_failover:{kind}] {{
+	xlog("L_NOTICE", "told {kind} $site(out_peer) $site(out_site) $site(out_group) $site(target) $site(reason)\\n");
+}}""" for kind in ("up", "down", "drained"))
+
+    def told(self, text, times=1):
+        wait_until(lambda: self.kamailio.log().count("told " + text) >= times, 8, text)
+
+    def test_a_target_that_goes_and_comes_is_told(self):
+        target = f"sip:{self.west.address};transport=udp"
+        self.west.answer_options = None
+        self.told(f"down west west operator {target} no answer to OPTIONS")
+        self.west.answer_options = 200
+        self.told(f"up west west operator {target}")
+        self.assertEqual(self.kamailio.log().count("told down west"), 1)
+
+    def test_a_target_that_is_down_from_the_start_is_told(self):
+        document = self.document()
+        document["peerGroups"][0]["peers"].append(
+            {"name": "north", "site": "north", "host": "127.0.3.77", "port": 9, "priority": 2,
+             "allowedSignalingSourceAddressPrefixes": ["127.0.3.0/24"]})
+        self.load_topology(document)
+        self.told("down north north operator sip:127.0.3.77:9;transport=udp")
+
+    def test_a_peer_is_drained_when_its_last_call_ends(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.answered(call, served)
+        self.kamailio.call("site_failover.set", "west", "drain")
+        self.addCleanup(self.kamailio.call, "site_failover.set", "west", "auto")
+        self.kamailio.call("site_failover.set", "east", "drain")
+        self.told("drained east")
+        self.kamailio.call("site_failover.set", "east", "auto")
+        self.assertNotIn("told drained west", self.kamailio.log())
+        call.dialog_request("BYE")
+        served.ended()
+        self.told("drained west west operator")
+
+    def test_a_node_is_drained_when_its_last_call_ends(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.answered(call, served)
+        self.kamailio.call("site_failover.drain", "on")
+        self.addCleanup(self.kamailio.call, "site_failover.drain", "off")
+        self.assertNotIn("told drained <null>", self.kamailio.log())
+        call.dialog_request("BYE")
+        served.ended()
+        self.told("drained <null>")
+
+
+class TestStatistics(Gateway):
+    settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2}
+    parameters = 'modparam("site_failover", "statistics_max", 8)'
+
+    def of(self, peer, name):
+        return self.counter(f"target_{self.listed(peer)['target']}_{name}")
+
+    def test_each_target_has_its_own_from_the_start(self):
+        wait_until(lambda: self.counter("targets_up") == 3, 5)
+        self.assertEqual([self.of(peer, "state") for peer in ("west", "east", "teams-1")], [1, 1, 1])
+        self.assertEqual(self.counter("target_8_state"), 0)
+
+    def test_they_follow_calls_and_health(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.answered(call, served)
+        self.assertEqual((self.of("west", "calls"), self.of("west", "live"), self.counter("calls_live")), (1, 1, 1))
+        call.dialog_request("BYE")
+        served.ended()
+        wait_until(lambda: self.counter("calls_live") == 0, 2)
+        self.east.answer_options = None
+        self.addCleanup(setattr, self.east, "answer_options", 200)
+        wait_until(lambda: self.of("east", "state") == 3, 5)
+        self.assertEqual(self.counter("targets_down"), 1)
+        self.assertGreaterEqual(self.of("east", "failures"), 2)
 
 
 class Connections(Gateway):

@@ -122,6 +122,65 @@ class TestLateAnswer(Gateway):
         self.talk(call, second)
 
 
+class TestTaken(Gateway):
+    """late_answer=take: the first answer wins as long as the caller has heard nothing above 100."""
+
+    parameters = 'modparam("site_failover", "late_answer", "take")'
+
+    def given_up(self):
+        call = self.call()
+        first = self.west.served(call_id=call.call_id)
+        return call, first, self.east.served(SILENCE + 2, call.call_id)
+
+    def taken(self, call, first):
+        first.reply(200)
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        first.acked()
+
+    def test_answer_of_the_silent_site_is_the_callers(self):
+        before = self.counter("late_taken")
+        call, first, second = self.given_up()
+        second.reply(100)
+        self.taken(call, first)
+        second.cancelled()
+        self.assertEqual(self.counter("late_taken"), before + 1)
+        self.assertEqual((self.load_of("west"), self.load_of("east")), ((1, 0), (0, 0)))
+        first.dialog_request("BYE", self.proxy)
+        self.teams.reply(self.teams.request("BYE", call_id=call.call_id), 200)
+        wait_until(lambda: self.load_of("west") == (0, 0), 2)
+        self.assertEqual(self.finals_of(call), [200])
+
+    def test_the_other_site_that_answers_then_is_ended(self):
+        call, first, second = self.given_up()
+        self.taken(call, first)
+        second.reply(200)
+        self.ended_by_us(second, 200)
+        call.dialog_request("BYE")
+        first.ended()
+        self.assertEqual(self.finals_of(call), [200])
+
+    def test_after_ringing_it_is_ended_all_the_same(self):
+        call, first, second = self.given_up()
+        second.reply(180)
+        call.provisional(180)
+        first.reply(200)
+        self.ended_by_us(first, 408)
+        self.talk(call, second)
+        self.assertEqual(self.finals_of(call), [200])
+
+    def test_repeated_answer_after_the_transaction_is_gone_ends_nothing(self):
+        call, first, second = self.given_up()
+        self.taken(call, first)
+        second.reply(100)
+        wait_until(lambda: "current: 0" in self.kamailio.call("tm.stats").replace("\t", " "), 15, "no transaction", 0.2)
+        first.reply(200)
+        self.assertTrue(self.silent(self.west))
+        self.assertEqual(self.west.requests("BYE", call.call_id), [])
+        call.dialog_request("BYE")
+        first.ended()
+
+
 class TestCancel(Gateway):
     def test_late_200_after_the_caller_gave_up_on_a_silent_site(self):
         call = self.call()

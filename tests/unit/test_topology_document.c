@@ -240,7 +240,7 @@ static void test_document_writes_the_defaults_out(void **state)
 		"{\"mode\":\"lab\",\"settings\":{\"customSipHeader\":\"X-MS-Operator-Content\",\"maskNumbers\":true,"
 		"\"probeIntervalMs\":5000,\"probeTimeoutMs\":2000,\"keepaliveIntervalMs\":60000,\"silenceLimitMs\":"
 		"2000,"
-		"\"progressLimitMs\":10000,\"downAfter\":2,\"upAfter\":2,\"maxTries\":4,\"maxCallMs\":20000,"
+		"\"progressLimitMs\":10000,\"downAfter\":2,\"upAfter\":2,\"maxTries\":4,\"maxCallMs\":30000,"
 		"\"slowStartMs\":10000,\"drainGraceMs\":130000},\"services\":[],"
 		"\"peerGroups\":[]}");
 	json_object_put(document);
