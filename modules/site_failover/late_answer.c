@@ -513,6 +513,53 @@ int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers)
 	return 1;
 }
 
+/* ------- a dialog that must not go on ------- */
+
+/* Where the request goes, as site_dialog() aimed it. */
+static void receiver_of(struct sip_msg *msg, struct ending *ending)
+{
+	*ending = (struct ending){.msg = msg,
+				  .local = get_from(msg),
+				  .remote = get_to(msg),
+				  .contact = *GET_RURI(msg),
+				  .hop = *GET_NEXT_HOP(msg),
+				  .socket = msg->force_send_socket};
+	str2int(&get_cseq(msg)->number, &ending->cseq);
+}
+
+/* Where it came from: an ACK need not have a Contact. */
+static void sender_of(struct sip_msg *msg, struct ending *ending)
+{
+	str nowhere = {};
+	*ending = (struct ending){.msg = msg,
+				  .local = get_to(msg),
+				  .remote = get_from(msg),
+				  .socket = msg->rcv.bind_address,
+				  .cseq = LAST_CSEQ};
+	next_hop(msg, &nowhere, ending->hop_text, &ending->hop);
+	ending->contact = ending->hop;
+	route_set_contact(msg, &ending->contact);
+}
+
+int late_answer_end_dialog(struct sip_msg *msg, int code, str *reason)
+{
+	char text[64];
+	struct ending receiver, sender;
+	uint32_t attributes = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0);
+	bool of_operator = call_state_int(CALL_SIDE, 0) == SIDE_OPERATOR;
+	if (msg->first_line.type != SIP_REQUEST || parse_headers(msg, HDR_EOH_F, 0) < 0 || !msg->callid || !msg->cseq ||
+	    parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || get_to(msg)->tag_value.len == 0 ||
+	    call_state_int(CALL_OUT, TOPOLOGY_NONE) == TOPOLOGY_NONE || code < 300 || code > 699)
+		return -1;
+	place_copy_text(text, sizeof(text), span_of_str(reason));
+	receiver_of(msg, &receiver);
+	sender_of(msg, &sender);
+	receiver.attributes = of_operator ? 0 : attributes;
+	sender.attributes = of_operator ? attributes : 0;
+	int result = send_bye(&receiver, code, text);
+	return send_bye(&sender, code, text) || result ? -1 : 1;
+}
+
 int bind_site_failover(struct site_failover_api *api)
 {
 	api->refuse_answer = late_answer_refuse;

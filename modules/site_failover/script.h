@@ -55,6 +55,8 @@ int late_answer_end(struct sip_msg *msg);
  * one who sent it gets ACK and BYE; if that was within a dialog, the other one BYE too. 1, -1.
  */
 int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers);
+/** A request of a dialog, after dialog_route_follow(): BYE to both ends. 1, -1. */
+int late_answer_end_dialog(struct sip_msg *msg, int code, str *reason);
 /** For other modules: site_failover_api.h. */
 struct site_failover_api;
 int bind_site_failover(struct site_failover_api *api);

@@ -191,6 +191,15 @@ static int w_refuse_answer(struct sip_msg *msg, char *code, char *reason)
 	return ki_refuse_answer(msg, status, &text);
 }
 
+static int w_end_dialog(struct sip_msg *msg, char *code, char *reason)
+{
+	int status;
+	str text;
+	if (get_int_fparam(&status, msg, (fparam_t *)code) || get_str_fparam(&text, msg, (fparam_t *)reason))
+		return -1;
+	return late_answer_end_dialog(msg, status, &text);
+}
+
 static int fix_refuse(void **param, int number)
 {
 	return number == 1 ? fixup_igp_null(param, 1) : fixup_spve_null(param, 1);
@@ -217,6 +226,11 @@ static cmd_export_t functions[] = {
 	 .param_no = 2,
 	 .fixup = fix_refuse,
 	 .flags = CORE_ONREPLY_ROUTE},
+	{.name = "site_end_dialog",
+	 .function = w_end_dialog,
+	 .param_no = 2,
+	 .fixup = fix_refuse,
+	 .flags = REQUEST_ROUTE},
 	{.name = "bind_site_failover", .function = (cmd_function)bind_site_failover, .param_no = NO_SCRIPT},
 	{},
 };
@@ -281,6 +295,11 @@ static sr_kemi_t kemi_functions[] = {
 	 .fname = str_init("site_refuse_answer"),
 	 .rtype = SR_KEMIP_INT,
 	 .func = ki_refuse_answer,
+	 .ptypes = {SR_KEMIP_INT, SR_KEMIP_STR}},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_end_dialog"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = late_answer_end_dialog,
 	 .ptypes = {SR_KEMIP_INT, SR_KEMIP_STR}},
 	{},
 };

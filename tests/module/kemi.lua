@@ -64,6 +64,7 @@ local function misuse()
 	return table.concat({
 		site.site_retry(), site.site_late_answer(), site.site_refuse_answer(488, "x"), number.number_route(nil),
 		site.site_service(nil), site.site_select(nil), site.site_known_hop(), site.site_answer_dialog(),
+		site.site_end_dialog(488, "x"),
 	}, " ")
 end
 

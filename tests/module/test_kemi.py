@@ -209,7 +209,7 @@ class TestReturnCodes(Kemi):
         call = Call(self.west, self.proxy, GOLD, "+15550009999")
         self.west.send(call.message("MESSAGE", call.uri, 1), self.proxy)
         answer = self.west.response((200, 699), "MESSAGE", call_id=call.call_id)
-        self.assertEqual(answer.first, "SIP/2.0 200 misuse -1 -1 -1 -2 -1 -1 -1 -1")
+        self.assertEqual(answer.first, "SIP/2.0 200 misuse -1 -1 -1 -2 -1 -1 -1 -1 -1")
 
 
 class TestToService(Kemi):

@@ -296,8 +296,15 @@ class TestMedia(AnswerCase):
                 ack = served.acked()
                 self.assertEqual("RTP/AVP" in ack.body, answered)
                 self.assertNotIn(self.HOST, ack.body)
-                call.dialog_request("BYE")
-                served.ended()
+                if answered:
+                    call.dialog_request("BYE")
+                    served.ended()
+                    continue
+                for endpoint in (teams, west):
+                    bye = endpoint.request("BYE", call_id=call.call_id)
+                    endpoint.reply(bye, 200)
+                    self.assertIn("SIP;cause=488", bye.get("Reason"))
+                wait_until(lambda: not self.relayed(call), 3, "the call is deleted")
 
     def test_offer_to_a_group_with_srtp_has_the_one_suite(self):
         call = self.invite()
