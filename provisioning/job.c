@@ -30,8 +30,8 @@ void job_phase_set(struct job *job, enum job_phase phase, uint64_t total)
 	atomic_store(&job->phase, phase);
 }
 
-/* Calls and their changes come first, whatever a job has to do. Both need no right. */
-static void priority_lower(void)
+/* Both need no right. */
+void job_priority_lower(void)
 {
 	struct sched_param parameter = {0};
 
@@ -72,7 +72,7 @@ static void *job_main(void *argument)
 
 	prctl(PR_SET_NAME, "trunkgate-job");
 	if (job->provisioner->worker)
-		priority_lower();
+		job_priority_lower();
 	int rc = store_open_again(job->provisioner->store, &store, error);
 	if (rc == 0) {
 		sqlite3_busy_timeout(store->db, BUSY_MS);

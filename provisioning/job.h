@@ -90,6 +90,9 @@ int jobs_check_change(const struct jobs *jobs, struct fault *fault);
 /** Adds "job", "jobOperation", "jobPhase", "jobPercent" if one runs. */
 void jobs_status(const struct jobs *jobs, struct json_object *result);
 
+/** For a thread: calls and changes come first, whatever it has to do. */
+void job_priority_lower(void);
+
 /** For the thread: a new phase with @p total steps. */
 void job_phase_set(struct job *job, enum job_phase phase, uint64_t total);
 

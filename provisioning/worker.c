@@ -485,12 +485,50 @@ static int region_init(struct worker *worker)
 	return 0;
 }
 
+struct table_start {
+	struct worker *worker;
+	char reason[SNAPSHOT_REASON_SIZE];
+	bool low; /**< at the priority of a job */
+	int rc;
+};
+
+static void *table_fill(void *context)
+{
+	struct table_start *start = context;
+	struct provisioner *provisioner = &start->worker->provisioner;
+
+	if (start->low)
+		job_priority_lower();
+	start->rc = publisher_start(&start->worker->publisher, provisioner->store, &provisioner->snapshot_revision,
+				    start->reason);
+	return NULL;
+}
+
+/* While calls go on with the table of an earlier worker, a large one is filled as a job is: they come first. */
+static int table_read(struct worker *worker, char reason[SNAPSHOT_REASON_SIZE])
+{
+	struct table_start start = {.worker = worker};
+	struct number_image image;
+	pthread_t thread;
+
+	start.low = worker->provisioner.store->number_count >= SNAPSHOT_NUMBERS_MIN &&
+		    number_image_start(worker->publisher.region, &image) == 0;
+	if (start.low && pthread_create(&thread, NULL, table_fill, &start) == 0) {
+		pthread_join(thread, NULL);
+	} else {
+		start.low = false;
+		table_fill(&start);
+	}
+	memcpy(reason, start.reason, sizeof(start.reason));
+	return start.rc;
+}
+
 static int table_start(struct worker *worker)
 {
 	struct provisioner *provisioner = &worker->provisioner;
 	int64_t begin = request_clock_ms();
 	char reason[SNAPSHOT_REASON_SIZE] = "";
-	int rc = publisher_start(&worker->publisher, provisioner->store, &provisioner->snapshot_revision, reason);
+	int rc = table_read(worker, reason);
 
 	if (rc || provisioner->store->number_count < SNAPSHOT_NUMBERS_MIN)
 		return rc;

@@ -3,10 +3,12 @@
  * Calls at a steady rate, and how long the gateway takes to route each: from our sendto(), which on loopback is its
  * receipt, to the kernel's time stamp of the INVITE that it sends on. Neither end's own scheduling counts.
  *
- * usage: bench_call GATEWAY-PORT OPERATOR-PORT SERVICE-PORT COUNT RATE SECONDS [spin]
+ * usage: bench_call GATEWAY-PORT OPERATOR-PORT SERVICE-PORT COUNT RATE
  *   The operator is 127.0.1.10, the service 127.0.2.10, the gateway 127.0.0.1. Numbers: random ones of the first COUNT.
- *   The INVITE has no SDP, so no media relay is asked; the service answers 486. spin: SCHED_IDLE spinners on all
- *   processors, so that none sleeps. Ends early at SIGTERM.
+ *   The INVITE has no SDP, so no media relay is asked; the service answers 486. A line "STATE" or "STATE spin" on
+ *   standard input begins a window: the calls from then on are of that state, in windows counted from 0; spin:
+ *   SCHED_IDLE spinners on all processors, so that none sleeps. At the end of the input each call of a state other than
+ *   "-" is printed: "STATE WINDOW MICROSECONDS", -1 if it was lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +29,15 @@
 #include "number.h"
 #include "series.h"
 
-enum { SPINNERS_MAX = 256, CALLS_MAX = 1 << 18, MESSAGE_MAX = 8192, WAIT_MS = 1000, SECOND_NS = 1000000000 };
+enum {
+	SPINNERS_MAX = 256,
+	CALLS_MAX = 1 << 18,
+	WINDOWS_MAX = 1024,
+	STATE_SIZE = 32,
+	MESSAGE_MAX = 8192,
+	WAIT_MS = 1000,
+	SECOND_NS = 1000000000
+};
 
 static struct {
 	int operator_fd, service_fd;
@@ -34,18 +45,16 @@ static struct {
 	unsigned short operator_port;
 	uint64_t count, random;
 	int64_t sent[CALLS_MAX];
-	double route_us[CALLS_MAX];
-	size_t calls, routed;
+	double route_us[CALLS_MAX]; /* -1: not yet */
+	uint16_t window[CALLS_MAX];
+	size_t calls;
+	char states[WINDOWS_MAX][STATE_SIZE];
+	unsigned windows;
+	char line[256];
+	size_t line_length;
+	bool ended, spinning;
 	pid_t spinners[SPINNERS_MAX];
 } bench;
-
-static volatile sig_atomic_t ended;
-
-static void end(int signal)
-{
-	(void)signal;
-	ended = 1;
-}
 
 static struct sockaddr_in address_of(const char *host, int port)
 {
@@ -91,6 +100,8 @@ static void invite(void)
 			      "Content-Length: 0\r\n\r\n",
 			      number, bench.operator_port, getpid(), call, call, number, call, getpid(),
 			      bench.operator_port);
+	bench.route_us[call] = -1;
+	bench.window[call] = (uint16_t)(bench.windows - 1);
 	bench.sent[call] = clock_ns(CLOCK_REALTIME);
 	send_to_gateway(bench.operator_fd, text, (size_t)length);
 	bench.calls++;
@@ -170,7 +181,7 @@ static void routed(const char *request, int64_t stamp)
 
 	if (call >= bench.calls || bench.sent[call] == 0)
 		return;
-	bench.route_us[bench.routed++] = (double)(stamp - bench.sent[call]) / 1e3;
+	bench.route_us[call] = (double)(stamp - bench.sent[call]) / 1e3;
 	bench.sent[call] = 0;
 }
 
@@ -198,40 +209,6 @@ static void operator_read(void)
 			answer(bench.operator_fd, text, "200 OK");
 		else if (strncmp(text, "SIP/2.0 ", 8) == 0 && text[8] >= '3')
 			acknowledge(text);
-	}
-}
-
-static void serve(int64_t wait_ns)
-{
-	struct pollfd fds[] = {{.fd = bench.operator_fd, .events = POLLIN}, {.fd = bench.service_fd, .events = POLLIN}};
-	struct timespec wait = {wait_ns / SECOND_NS, wait_ns % SECOND_NS};
-
-	if (ppoll(fds, 2, &wait, NULL) <= 0)
-		return;
-	if (fds[0].revents)
-		operator_read();
-	if (fds[1].revents)
-		service_read();
-}
-
-static void calls(unsigned rate, unsigned seconds)
-{
-	int64_t next = clock_ns(CLOCK_MONOTONIC), last = next + (int64_t)seconds * SECOND_NS;
-
-	while (!ended && next < last && bench.calls < CALLS_MAX) {
-		int64_t left = next - clock_ns(CLOCK_MONOTONIC);
-		if (left > 0) {
-			serve(left);
-			continue;
-		}
-		invite();
-		next += SECOND_NS / rate;
-	}
-	for (int64_t until = clock_ns(CLOCK_MONOTONIC) + (int64_t)WAIT_MS * 1000000;;) {
-		int64_t left = until - clock_ns(CLOCK_MONOTONIC);
-		if (left <= 0)
-			break;
-		serve(left);
 	}
 }
 
@@ -268,15 +245,89 @@ static void spinners_end(void)
 		if (bench.spinners[i] > 0) {
 			kill(bench.spinners[i], SIGKILL);
 			waitpid(bench.spinners[i], NULL, 0);
+			bench.spinners[i] = 0;
 		}
+}
+
+/* --- windows --- */
+
+static void window_begin(const char *line)
+{
+	char *state = bench.states[bench.windows];
+	char spin[8] = "";
+
+	if (bench.windows == WINDOWS_MAX || sscanf(line, "%31s %7s", state, spin) < 1)
+		return;
+	bench.windows++;
+	bool spinning = strcmp(spin, "spin") == 0;
+	if (spinning && !bench.spinning)
+		spinners_start();
+	else if (!spinning && bench.spinning)
+		spinners_end();
+	bench.spinning = spinning;
+}
+
+static void input_read(void)
+{
+	ssize_t n = read(STDIN_FILENO, bench.line + bench.line_length, sizeof(bench.line) - 1 - bench.line_length);
+
+	if (n <= 0) {
+		bench.ended = true;
+		return;
+	}
+	bench.line_length += (size_t)n;
+	bench.line[bench.line_length] = '\0';
+	for (char *end; (end = strchr(bench.line, '\n'));) {
+		*end = '\0';
+		window_begin(bench.line);
+		bench.line_length -= (size_t)(end + 1 - bench.line);
+		memmove(bench.line, end + 1, bench.line_length + 1);
+	}
+}
+
+static void serve(int64_t wait_ns)
+{
+	struct pollfd fds[] = {{.fd = bench.operator_fd, .events = POLLIN},
+			       {.fd = bench.service_fd, .events = POLLIN},
+			       {.fd = bench.ended ? -1 : STDIN_FILENO, .events = POLLIN}};
+	struct timespec wait = {wait_ns / SECOND_NS, wait_ns % SECOND_NS};
+
+	if (ppoll(fds, 3, &wait, NULL) <= 0)
+		return;
+	if (fds[0].revents)
+		operator_read();
+	if (fds[1].revents)
+		service_read();
+	if (fds[2].revents)
+		input_read();
+}
+
+static void calls(unsigned rate)
+{
+	int64_t next = clock_ns(CLOCK_MONOTONIC);
+
+	while (!bench.ended && bench.calls < CALLS_MAX) {
+		int64_t left = next - clock_ns(CLOCK_MONOTONIC);
+		if (left > 0) {
+			serve(left);
+			continue;
+		}
+		if (bench.windows)
+			invite();
+		next += SECOND_NS / rate;
+	}
+	for (int64_t until = clock_ns(CLOCK_MONOTONIC) + (int64_t)WAIT_MS * 1000000;;) {
+		int64_t left = until - clock_ns(CLOCK_MONOTONIC);
+		if (left <= 0)
+			break;
+		serve(left);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	if (argc < 7)
-		return fputs("usage: bench_call GATEWAY-PORT OPERATOR-PORT SERVICE-PORT COUNT RATE SECONDS [spin]\n",
-			     stderr),
-		       2;
+	if (argc != 6)
+		return fputs("usage: bench_call GATEWAY-PORT OPERATOR-PORT SERVICE-PORT COUNT RATE\n", stderr), 2;
 	bench.gateway = address_of("127.0.0.1", atoi(argv[1]));
 	bench.operator_port = (unsigned short)atoi(argv[2]);
 	bench.operator_fd = socket_open("127.0.1.10", atoi(argv[2]));
@@ -285,15 +336,10 @@ int main(int argc, char **argv)
 	bench.random = (uint64_t)getpid();
 	if (bench.operator_fd < 0 || bench.service_fd < 0 || bench.count == 0)
 		return perror("bench_call"), EXIT_FAILURE;
-	signal(SIGTERM, end);
-	signal(SIGINT, end);
-	if (argc > 7)
-		spinners_start();
-	calls((unsigned)atoi(argv[5]), (unsigned)atoi(argv[6]));
+	calls((unsigned)atoi(argv[5]));
 	spinners_end();
-	qsort(bench.route_us, bench.routed, sizeof(*bench.route_us), clock_compare);
-	printf("calls %zu\nlost %zu\nroute_us_p50 %.1f\nroute_us_p99 %.1f\nroute_us_max %.1f\n", bench.calls,
-	       bench.calls - bench.routed, clock_quantile(bench.route_us, bench.routed, 0.5),
-	       clock_quantile(bench.route_us, bench.routed, 0.99), clock_quantile(bench.route_us, bench.routed, 1));
+	for (size_t i = 0; i < bench.calls; i++)
+		if (strcmp(bench.states[bench.window[i]], "-") != 0)
+			printf("%s %u %.1f\n", bench.states[bench.window[i]], bench.window[i], bench.route_us[i]);
 	return EXIT_SUCCESS;
 }

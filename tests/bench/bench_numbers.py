@@ -16,6 +16,7 @@ from report import Report, note
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 STOCK_COUNT = 1_000_000
 PARTS = ("lookups", "store", "live")
+SMALL_REPETITIONS = 3
 
 
 def arguments_parse():
@@ -26,8 +27,8 @@ def arguments_parse():
                         help="each size from 10,000 on; writes docs/numbers.md and docs/numbers.svg")
     parser.add_argument("--stock", type=int, default=STOCK_COUNT, help="at most this many in htable and mtree (1000000)")
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=20, help="of calls and changes in each state (20)")
-    parser.add_argument("--rounds", type=int, default=3, help="of these states, one after the other (3)")
+    parser.add_argument("--seconds", type=int, default=6, help="of calls in each window of a state (6)")
+    parser.add_argument("--rounds", type=int, default=4, help="of these windows, one after the other (4)")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of lookups,store,live")
     arguments = parser.parse_args()
     if arguments.huge:
@@ -41,9 +42,11 @@ def arguments_parse():
 
 
 def measure(arguments, report, folder, count, last):
-    """One size; routing and changes only at the largest."""
+    """One size; routing and changes only at the largest, and fewer repetitions at the others."""
     if "lookups" in arguments.parts:
-        lookups.measure(report, folder, count, arguments.stock, arguments.repetitions)
+        repeated = last or count == arguments.stock  # the largest size measures htable and mtree at that one too
+        lookups.measure(report, folder, count, arguments.stock if last or not repeated else 0,
+                        arguments.repetitions if last else min(arguments.repetitions, SMALL_REPETITIONS))
     if "store" in arguments.parts or ("live" in arguments.parts and last):
         with store.Store(folder, count) as filled:
             if "store" in arguments.parts:
@@ -69,7 +72,7 @@ def main():
         folder.remove()
     report.verdicts()
     if arguments.docs:
-        growth.write(rows, arguments.stock)
+        growth.write(rows, arguments.stock, arguments.count)
 
 
 if __name__ == "__main__":

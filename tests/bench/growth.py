@@ -46,6 +46,19 @@ TABLES = {
     },
 }
 
+# At the largest size: value: (name, unit, decimal places)
+BESIDE_CALLS = {
+    "routing, p99, idle": ("route_us_p99_idle", "us", 0),
+    "while changes are made, 200/s": ("route_us_p99_change", "us", 0),
+    "while the table is built again": ("route_us_p99_rebuild", "us", 0),
+    "while an import changes every number": ("route_us_p99_import", "us", 0),
+    "a change, until it is acknowledged, median": ("change_ack_ms_p50", "ms", 2),
+    "of that the disk": ("fsync_ms_p50", "ms", 2),
+    "the longest that a change waits for an import": ("change_wait_import_ms_max", "ms", 0),
+    "look-ups that missed an acknowledged change": ("change_stale_lookups", "", 0),
+    "memory for a rebuild, in tables": ("rebuild_peak_ratio", "", 2),
+}
+
 # title: {label: (name, colour, dashes)}
 PLOTS = {
     "memory, bytes a number": {
@@ -73,8 +86,10 @@ PANEL, LEFT, TOP, BOTTOM, LABELS = 360, 52, 44, 44, 76
 LABEL_STEP = 14
 
 
-def derive(rows, stock_count):
-    """Adds seconds in all; takes away what stock modules were not measured at."""
+def derive(rows, stock_count, largest):
+    """Adds seconds in all; puts what stock modules were measured at, beside the largest table, where it belongs."""
+    stock = {name: value for name, value in rows[largest].items() if name.startswith(STOCK)}
+    rows.get(stock_count, {}).update(stock if largest > stock_count else {})
     for size, values in rows.items():
         if "rebuild_s_per_million" in values:
             values["rebuild_s"] = values["rebuild_s_per_million"] * size / 1e6
@@ -107,16 +122,23 @@ def table(rows, columns):
     return lines
 
 
-def markdown(rows):
+def beside_calls(values, largest):
+    lines = [f"| {what} | {values[name]:,.{places}f} {unit} |".replace("  |", " |")
+             for what, (name, unit, places) in BESIDE_CALLS.items() if name in values]
+    return ["", f"## Beside calls, {largest:,} numbers", "", "| | |", "|---|--:|", *lines] if lines else []
+
+
+def markdown(rows, largest):
     lines = ["# What the number table costs", "",
              f"Made by `scripts/bench numbers --docs` on {datetime.date.today()}: {machine()}.",
-             "htable and mtree are those of the packaged Kamailio, with the same numbers in the same run.", "",
+             "htable and mtree are those of the packaged Kamailio, with the same numbers in the same run; what each value",
+             "means is in [tests/bench/README.md](../tests/bench/README.md).", "",
              "![cost by size](numbers.svg)"]
     for heading, columns in TABLES.items():
         body = table(rows, columns)
         if body:
             lines += ["", f"## {heading}", "", *body]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + beside_calls(rows[largest], largest)) + "\n"
 
 
 class Scale:
@@ -202,7 +224,7 @@ def svg(rows):
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def write(rows, stock_count):
-    derive(rows, stock_count)
-    (ROOT / "docs" / "numbers.md").write_text(markdown(rows))
+def write(rows, stock_count, largest):
+    derive(rows, stock_count, largest)
+    (ROOT / "docs" / "numbers.md").write_text(markdown(rows, largest))
     (ROOT / "docs" / "numbers.svg").write_text(svg(rows))

@@ -13,7 +13,8 @@ from harness.gateway import Gateway
 from report import note, values_of
 from store import cli
 
-CALL_RATE = 100
+CALL_RATE = 200
+SETTLE_S = 0.5  # after a change of state, not counted
 CHANGE_RATE = 200
 IMPORT_CHANGE_RATE = 20
 PEERS = {
@@ -53,9 +54,8 @@ class Live:
         return next(f"{folder}/{fd}" for fd in os.listdir(folder)
                     if os.readlink(f"{folder}/{fd}").startswith("/memfd:trunkgate"))
 
-    def calls(self, seconds, *words):
-        return Program("bench_call", self.gateway.port, self.ports["west"], self.ports["teams-1"], self.store.count,
-                       CALL_RATE, seconds, *words)
+    def calls(self):
+        return Calls(self.gateway.port, self.ports["west"], self.ports["teams-1"], self.store.count, CALL_RATE)
 
     def changes(self, rate, seconds):
         return Program("bench_change", self.store.socket, self.region_path(), self.store.folder, rate, seconds)
@@ -90,65 +90,121 @@ class Program:
         return values_of(out)
 
 
-class Routes:
-    """Routing times by state; the states take turns, so that a slower minute of the machine is nobody's alone."""
+class Calls:
+    """Calls all the time; each belongs to the state of the window in which it began."""
 
-    def __init__(self):
-        self.runs = {}
+    def __init__(self, *words):
+        self.process = subprocess.Popen([binary("bench_call"), *map(str, words)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def add(self, state, values):
-        self.runs.setdefault(state, []).append(values)
+    def __enter__(self):
+        return self
 
-    def emit(self, report):
-        for state, runs in self.runs.items():
-            report.emit_spread(f"route_us_p50_{state}", [run["route_us_p50"] for run in runs], "us")
-            report.emit_spread(f"route_us_p99_{state}", [run["route_us_p99"] for run in runs], "us")
-            report.emit(f"route_lost_{state}", sum(run["lost"] for run in runs), "calls")
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def window(self, state, *words):
+        """Begins one."""
+        self._send("-", *words)
+        time.sleep(SETTLE_S)
+        self._send(state, *words)
+
+    def pause(self):
+        self._send("-")
+
+    def _send(self, *words):
+        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        """{state: {window: [microseconds, -1 for a lost call]}}"""
+        out, err = self.process.communicate(timeout=60)
+        if self.process.returncode:
+            raise RuntimeError(f"bench_call: {err.strip()}")
+        states = {}
+        for line in out.splitlines():
+            state, window, value = line.split()
+            states.setdefault(state, {}).setdefault(int(window), []).append(float(value))
+        return states
 
 
-def idle_run(live, routes, seconds):
+def quantile(values, share):
+    return sorted(values)[round((len(values) - 1) * share)]
+
+
+def routes_emit(report, states):
+    """All calls of a state together; low and high are its best and worst window."""
+    for state, windows in states.items():
+        windows = [[value for value in window if value >= 0] for window in windows.values()]
+        windows = [window for window in windows if len(window) >= CALL_RATE]
+        every = [value for window in windows for value in window]
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            report.emit(f"route_us_{name}_{state}", quantile(every, share), "us")
+            each = [quantile(window, share) for window in windows]
+            report.emit(f"route_us_{name}_{state}_low", min(each), "us")
+            report.emit(f"route_us_{name}_{state}_high", max(each), "us")
+    for state, windows in states.items():
+        report.emit(f"route_calls_{state}", sum(len(window) for window in windows.values()), "calls")
+        report.emit(f"route_lost_{state}", sum(value < 0 for window in windows.values() for value in window), "calls")
+
+
+def idle_run(calls, seconds, asleep=False):
     """With processors kept awake, and without: a sleeping one takes its time to wake up."""
-    for state, words in (("idle", ["spin"]), ("asleep", [])):
-        with live.calls(seconds, *words) as calls:
-            routes.add(state, calls.values())
+    calls.window("idle", "spin")
+    time.sleep(seconds)
+    if asleep:
+        calls.window("asleep")
+        time.sleep(seconds)
 
 
-def change_run(live, routes, seconds):
-    with live.calls(seconds + 5) as calls, live.changes(CHANGE_RATE, seconds) as changes:
+def change_run(live, calls, seconds):
+    with live.changes(CHANGE_RATE, seconds) as changes:
+        calls.window("change")
         values = changes.values()
-        routes.add("change", calls.end())
+        calls.pause()
     return values
 
 
-def rebuild_run(live, routes, seconds):
+def rebuild_run(live, calls, seconds):
     """The worker is killed and finds a restored store: it must build the table beside the one in use."""
-    rebuilds = 0
     kamailio = live.gateway.kamailio
-    with live.calls(3600) as calls:
-        end = time.monotonic() + seconds
-        while rebuilds == 0 or time.monotonic() < end:
-            pid = wait_until(kamailio.worker_pid, 60, "a worker runs")
-            os.kill(pid, signal.SIGSTOP)
-            live.store.renew()
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: kamailio.worker_pid() not in (None, pid), 60, "a new worker", 0.1)
-            wait_until(kamailio.worker_serves, 3600, "the worker serves", 0.1)
-            rebuilds += 1
-        routes.add("rebuild", calls.end())
+    calls.window("rebuild")
+    end, rebuilds = time.monotonic() + seconds, 0
+    while rebuilds == 0 or time.monotonic() < end:
+        pid = wait_until(kamailio.worker_pid, 60, "a worker runs")
+        os.kill(pid, signal.SIGSTOP)
+        live.store.renew()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: kamailio.worker_pid() not in (None, pid), 60, "a new worker", 0.1)
+        wait_until(kamailio.worker_serves, 3600, "the worker serves", 0.1)
+        rebuilds += 1
+    calls.pause()
     note(f"{rebuilds} rebuilds during calls")
 
 
-def import_run(report, live, routes):
-    """Every header value is another one: the whole table changes."""
-    live.store.csv_write("x")
-    with live.calls(3600) as calls, live.changes(IMPORT_CHANGE_RATE, 3600) as changes:
+def import_run(live, calls, file):
+    """Seconds, and what the changes beside it met."""
+    with live.changes(IMPORT_CHANGE_RATE, 3600) as changes:
+        calls.window("import")
         begun = time.monotonic()
-        cli(live.store.socket, "import", str(live.store.csv))
+        cli(live.store.socket, "import", str(file))
         seconds = time.monotonic() - begun
-        values = changes.end()
-        routes.add("import", calls.end())
-    report.emit("import_live_rows_per_s", live.store.count / seconds, "rows/s")
-    report.emit("change_wait_import_ms_max", values["ack_ms_max"], "ms")
+        calls.pause()
+        return seconds, changes.end()
+
+
+def imports_run(report, live, calls, seconds):
+    """Every header value is another one: the whole table changes. Then all changes back."""
+    files = [live.store.csv_write(tag, name) for tag, name in (("x", "other.csv"), ("", "numbers.csv"))]
+    runs = []
+    for file in files:
+        idle_run(calls, seconds)
+        runs.append(import_run(live, calls, file))
+    idle_run(calls, seconds)
+    report.emit_spread("import_live_rows_per_s", [live.store.count / taken for taken, _ in runs], "rows/s")
+    report.emit("change_wait_import_ms_max", max(values["ack_ms_max"] for _, values in runs), "ms")
 
 
 def change_emit(report, runs):
@@ -160,16 +216,18 @@ def change_emit(report, runs):
 
 
 def measure(report, store, seconds, rounds):
-    routes, changes = Routes(), []
-    with Live(store) as live:
+    """The states take turns, so that a slower minute of the machine is nobody's alone."""
+    changes = []
+    with Live(store) as live, live.calls() as calls:
         for _ in range(rounds):
-            idle_run(live, routes, seconds)
-            changes.append(change_run(live, routes, seconds))
-            rebuild_run(live, routes, seconds)
+            idle_run(calls, seconds, asleep=True)
+            changes.append(change_run(live, calls, seconds))
+            idle_run(calls, seconds)
+            rebuild_run(live, calls, seconds)
         if "import" in store.operations:
-            import_run(report, live, routes)
-            idle_run(live, routes, seconds)
+            imports_run(report, live, calls, seconds)
         else:
             note("there is no operation `import`: route_us_p99_import and change_wait_import_ms_max are not measured")
+        routes = calls.end()
     change_emit(report, changes)
-    routes.emit(report)
+    routes_emit(report, routes)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A store of COUNT numbers and the real trunkgate-worker on it: import, export, start, rebuild."""
 
-import csv
 import os
 import pathlib
 import shutil
@@ -136,14 +135,16 @@ class Store:
     def worker(self):
         return StoreWorker(self)
 
-    def csv_write(self, tag=""):
+    def csv_write(self, tag="", name="numbers.csv"):
         """Unsorted; the header values end in tag."""
-        with open(self.csv, "w", newline="", encoding="ascii") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for i in range(self.count):
-                set_id = series.set_id(i)
-                writer.writerow((f"+{series.number(i)}", series.account(set_id), "true", series.header(set_id) + tag))
+        path = self.folder / name
+        tails = [f",{series.account(i)},true,{series.header(i)}{tag}\n" for i in range(1, series.SETS + 1)]
+        with open(path, "w", newline="", encoding="ascii") as file:
+            file.write(",".join(COLUMNS) + "\n")
+            for start in range(0, self.count, series.SETS):
+                file.write("".join([f"+{series.number(i)}{tails[i % series.SETS]}"
+                                    for i in range(start, min(start + series.SETS, self.count))]))
+        return path
 
     def _fill(self):
         database = sqlite3.connect(self.path)
@@ -162,7 +163,7 @@ class Store:
     # --- the snapshot: whatever the worker keeps beside the store ---
 
     def snapshots(self):
-        ours = {"worker.log", "worker.sock", "numbers.csv", "exported.csv", "synced"}
+        ours = {"worker.log", "worker.sock", "numbers.csv", "other.csv", "exported.csv", "synced"}
         known = {self.path.name + suffix for suffix in ("", "-wal", "-shm", "-journal", ".lock")}
         return [path for path in self.folder.iterdir()
                 if path.is_file() and path.name not in ours | known and self.path.stem in path.name]
