@@ -138,8 +138,10 @@ def routes_emit(report, states):
     """All calls of a state together; low and high are its best and worst window."""
     for state, windows in states.items():
         windows = [[value for value in window if value >= 0] for window in windows.values()]
-        windows = [window for window in windows if len(window) >= CALL_RATE]
         every = [value for window in windows for value in window]
+        windows = [window for window in windows if len(window) >= CALL_RATE] or [every]
+        if not every:
+            continue
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             report.emit(f"route_us_{name}_{state}", quantile(every, share), "us")
             each = [quantile(window, share) for window in windows]
@@ -218,6 +220,7 @@ def change_emit(report, runs):
 def measure(report, store, seconds, rounds):
     """The states take turns, so that a slower minute of the machine is nobody's alone."""
     changes = []
+    note("calls and changes")
     with Live(store) as live, live.calls() as calls:
         for _ in range(rounds):
             idle_run(calls, seconds, asleep=True)

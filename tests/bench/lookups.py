@@ -190,6 +190,7 @@ def emit(report, runs, kinds, suffix=""):
 
 def stock_measure(report, folder, tables, stock, count, baseline, repetitions):
     """Load, bytes and look-ups of a stock module; ours beside it in the same rounds."""
+    note(f"{stock}, {count} numbers")
     with Bench(folder, tables, stock, count) as bench:
         report.emit(f"{stock}_load_s", bench.start_s - baseline["start_s"], "s")
         report.emit(f"{stock}_bytes_per_number", (bench.shared_used() - baseline["shared"]) / count, "bytes")

@@ -3,6 +3,9 @@
 
 import statistics
 import sys
+import time
+
+STARTED = time.monotonic()
 
 # What the figures are held against: name: (relation, limit or a function of all values, text).
 TARGETS = {
@@ -55,7 +58,7 @@ class Report:
 
 
 def note(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    print(f"bench: {time.monotonic() - STARTED:4.0f} s: {text}", file=sys.stderr, flush=True)
 
 
 def values_of(text):

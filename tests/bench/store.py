@@ -296,6 +296,7 @@ def export_measure(report, store):
 
 
 def measure(report, store):
+    note("import, export, rebuild, start")
     if store.import_s:
         report.emit("import_rows_per_s", store.count / store.import_s, "rows/s")
     export_measure(report, store)
