@@ -319,12 +319,13 @@ const struct target_source *resolver_source(struct resolver *resolver)
 size_t resolver_fds(struct resolver *resolver, struct pollfd fds[RESOLVER_FDS_MAX])
 {
 	ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-	int wanted = ares_getsock(resolver->channel, sockets, ARES_GETSOCK_MAXNUM);
+	uint32_t wanted = (uint32_t)ares_getsock(resolver->channel, sockets, ARES_GETSOCK_MAXNUM);
 	size_t count = 0;
 
-	for (int i = 0; i < ARES_GETSOCK_MAXNUM && count < RESOLVER_FDS_MAX; i++) {
-		short events = (short)((ARES_GETSOCK_READABLE(wanted, i) ? POLLIN : 0) |
-				       (ARES_GETSOCK_WRITABLE(wanted, i) ? POLLOUT : 0));
+	/* not by the library's macros: they shift a bit into the sign of an int */
+	for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM && count < RESOLVER_FDS_MAX; i++) {
+		bool readable = wanted >> i & 1, writable = wanted >> (i + ARES_GETSOCK_MAXNUM) & 1;
+		short events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
 		if (events)
 			fds[count++] = (struct pollfd){.fd = sockets[i], .events = events};
 	}
