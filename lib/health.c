@@ -74,10 +74,18 @@ static int succeed(struct health *health, const struct health_limits *limits, ui
 	return changed;
 }
 
-/* Some services carry calls and never answer OPTIONS: their silence to a probe says nothing. */
+/* Some services carry calls and never answer OPTIONS: no probe can find that they are back. */
 static bool only_calls_tell(const struct health *health, const struct health_limits *limits)
 {
 	return limits->probe_interval_ms == 0 || (health->answers_calls && !health->answers_probes);
+}
+
+/* Silence to a probe says nothing if calls were answered meanwhile and a probe never was. */
+static int probe_failed(struct health *health, const struct health_limits *limits, uint64_t now_ms)
+{
+	bool alive = health->answered_call && !health->answers_probes;
+	health->answered_call = false;
+	return alive ? 0 : fail(health, false, limits, now_ms);
 }
 
 int health_event(struct health *health, enum health_event event, const struct health_limits *limits, uint64_t now_ms)
@@ -87,10 +95,10 @@ int health_event(struct health *health, enum health_event event, const struct he
 		health->answers_probes = true;
 		return succeed(health, limits, now_ms);
 	case HEALTH_CALL_OK:
-		health->answers_calls = true;
+		health->answers_calls = health->answered_call = true;
 		return succeed(health, limits, now_ms);
 	case HEALTH_PROBE_FAILED:
-		return only_calls_tell(health, limits) ? 0 : fail(health, false, limits, now_ms);
+		return probe_failed(health, limits, now_ms);
 	case HEALTH_CALL_FAILED:
 		return fail(health, false, limits, now_ms);
 	case HEALTH_PROBE_REFUSED:

@@ -24,6 +24,7 @@ struct health {
 	uint8_t failures, successes;        /**< in a row */
 	bool warming;                       /**< up again: its share of the calls grows */
 	bool answers_probes, answers_calls; /**< it has done so since the record was made */
+	bool answered_call;                 /**< since the last probe that failed */
 	uint64_t since_ms;                  /**< of the state */
 	uint64_t next_probe_ms, next_trial_ms;
 };

@@ -16,7 +16,7 @@
 #include "state.h"
 #include "observed.h"
 
-enum { LIMIT_DEFAULT = 25, LIMIT_MAX = 100, TIME_MAX = 32, REASON_MAX = 128, TARGETS_MAX = 64 };
+enum { LIMIT_DEFAULT = 25, LIMIT_MAX = 100, ROWS_MAX = 40, TIME_MAX = 32, REASON_MAX = 128, TARGETS_MAX = 64 };
 
 struct request {
 	const char *group; /* "" = all */
@@ -213,6 +213,7 @@ static int add_row(rpc_t *rpc, void *context, const struct shown *shown, const s
 	return 0;
 }
 
+/* Returns how many rows it took, or -ENOSPC. */
 static int add_peer(rpc_t *rpc, void *context, uint32_t peer)
 {
 	static struct shown shown;
@@ -220,7 +221,7 @@ static int add_peer(rpc_t *rpc, void *context, uint32_t peer)
 		return 0;
 	shown.place.has_address = false;
 	if (shown.target_count == 0)
-		return add_row(rpc, context, &shown, &unknown);
+		return add_row(rpc, context, &shown, &unknown) ? -ENOSPC : 1;
 	for (uint32_t i = 0; i < shown.target_count; i++) {
 		place_set_target(&shown.place, &shown.targets[i]);
 		const struct observed *observed = observed_at(shown.place.target);
@@ -228,7 +229,7 @@ static int add_peer(rpc_t *rpc, void *context, uint32_t peer)
 		if (add_row(rpc, context, &shown, known ? observed : &unknown))
 			return -ENOSPC;
 	}
-	return 0;
+	return (int)shown.target_count;
 }
 
 static void add_node(rpc_t *rpc, void *context)
@@ -255,10 +256,13 @@ static void add_next(rpc_t *rpc, void *context, uint32_t last)
 static void answer_page(rpc_t *rpc, void *context, const struct page *page, const struct request *request)
 {
 	size_t i = 0;
+	int rows = 0, added = 0;
 	if (request->after == 0)
 		add_node(rpc, context);
-	while (i < page->count && i < request->limit && add_peer(rpc, context, page->peers[i]) == 0)
-		i++;
+	/* a peer's targets stay on one page, and a page fits a reply of ctl */
+	for (; i < page->count && i < request->limit && rows < ROWS_MAX; i++, rows += added)
+		if ((added = add_peer(rpc, context, page->peers[i])) < 0)
+			break;
 	if (i > 0 && i < page->count)
 		add_next(rpc, context, page->peers[i - 1]);
 }

@@ -184,6 +184,25 @@ class TestAudit(LoadCase):
         self.settled("west")
 
 
+class TestRestartOfAPeer(LoadCase):
+    """Its calls are asked for when it comes back: it knows them no more."""
+
+    limits = {"west": {"capacity": 10}}
+    settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2}
+
+    def test_calls_of_a_peer_that_was_restarted_are_counted_no_more(self):
+        self.live_call()
+        self.live_call()
+        self.settled("west", 2)
+        self.west.answer_options = None
+        wait_until(lambda: self.listed("west")["observed"] == "down", 5)
+        self.settled("west", 2)
+        self.west.answer_options = lambda request: self.west.reply(request, 481 if request.tag("To") else 200)
+        self.settled("west", 0)
+        self.assertEqual(self.counter("calls_lost"), 2)
+        self.assertEqual(self.listed("teams-1")["live"], "0")
+
+
 class TestRestartOfTheNode(LoadCase):
     def test_live_call_is_counted_again_at_its_next_offer(self):
         call, served = self.live_call()

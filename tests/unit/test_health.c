@@ -123,18 +123,35 @@ static void test_with_probes_time_alone_changes_nothing(void **state)
 	assert_int_equal(health_admit(&health, &limits, 2000000, 0), HEALTH_RANK_HALF_OPEN);
 }
 
-static void test_silence_to_probes_of_a_target_that_answers_only_calls_says_nothing(void **state)
+static void test_silence_to_a_probe_says_nothing_if_only_calls_were_ever_answered(void **state)
+{
+	struct health health = {0};
+	(void)state;
+	for (uint64_t i = 0; i < 10; i++) {
+		health_event(&health, HEALTH_CALL_OK, &eager, i);
+		assert_int_equal(health_event(&health, HEALTH_PROBE_FAILED, &eager, i), 0);
+	}
+	/* no call since the last silent probe */
+	assert_int_equal(health_event(&health, HEALTH_PROBE_FAILED, &eager, 20), 1);
+	assert_int_equal(health.state, HEALTH_DOWN);
+	assert_int_equal(health_tick(&health, &limits, 20 + limits.retry_ms), 1);
+}
+
+static void test_silence_to_a_probe_counts_if_one_was_ever_answered(void **state)
+{
+	struct health health = {0};
+	(void)state;
+	health_event(&health, HEALTH_PROBE_OK, &eager, 1);
+	health_event(&health, HEALTH_CALL_OK, &eager, 2);
+	assert_int_equal(health_event(&health, HEALTH_PROBE_FAILED, &eager, 3), 1);
+}
+
+static void test_a_refused_probe_counts_in_any_case(void **state)
 {
 	struct health health = {0};
 	(void)state;
 	health_event(&health, HEALTH_CALL_OK, &eager, 1);
-	assert_int_equal(health_event(&health, HEALTH_PROBE_FAILED, &eager, 2), 0);
-	assert_int_equal(health_event(&health, HEALTH_PROBE_REFUSED, &eager, 3), 1);
-	assert_int_equal(health.state, HEALTH_DOWN);
-	struct health answers = {0};
-	health_event(&answers, HEALTH_CALL_OK, &eager, 1);
-	health_event(&answers, HEALTH_PROBE_OK, &eager, 2);
-	assert_int_equal(health_event(&answers, HEALTH_PROBE_FAILED, &eager, 3), 1);
+	assert_int_equal(health_event(&health, HEALTH_PROBE_REFUSED, &eager, 2), 1);
 }
 
 /* ------- timers ------- */
@@ -337,7 +354,9 @@ int main(void)
 		cmocka_unit_test(test_without_probes_down_becomes_probing_after_the_retry_time),
 		cmocka_unit_test(test_half_open_without_probes_gives_one_trial_call_a_second),
 		cmocka_unit_test(test_with_probes_time_alone_changes_nothing),
-		cmocka_unit_test(test_silence_to_probes_of_a_target_that_answers_only_calls_says_nothing),
+		cmocka_unit_test(test_silence_to_a_probe_says_nothing_if_only_calls_were_ever_answered),
+		cmocka_unit_test(test_silence_to_a_probe_counts_if_one_was_ever_answered),
+		cmocka_unit_test(test_a_refused_probe_counts_in_any_case),
 		cmocka_unit_test(test_probes_keep_a_clock_that_does_not_drift),
 		cmocka_unit_test(test_missed_probes_are_not_made_up_for),
 		cmocka_unit_test(test_half_open_is_probed_each_second),
