@@ -306,6 +306,26 @@ class TestProbesOff(Gateway):
         self.assertEqual(self.west.options + self.east.options, [])
 
 
+class TestCallsThatRing(Gateway):
+    settings = {"probeIntervalMs": 0, "downAfter": 2}
+
+    def refused(self):
+        call = self.call()
+        self.west.served(call_id=call.call_id).reply(503)
+        self.talk(call, self.east.served(call_id=call.call_id))
+
+    def test_answer_of_a_call_that_rang_clears_no_failure(self):
+        ringing = self.call()
+        served = self.west.served(call_id=ringing.call_id)
+        served.reply(180)
+        ringing.provisional(180)
+        self.refused()
+        self.talk(ringing, served)
+        self.refused()
+        row = self.listed("west")
+        self.assertEqual((row["observed"], row["reason"]), ("down", "503 received"))
+
+
 class TestSlowStart(Gateway):
     """After its recovery a target gets its share of the calls little by little."""
 

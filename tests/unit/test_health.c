@@ -222,6 +222,14 @@ static void test_a_target_that_was_never_down_has_its_full_share(void **state)
 	assert_int_equal(share_of(&health, 1), 1000);
 }
 
+static void test_without_a_slow_start_the_share_is_full_at_once(void **state)
+{
+	struct health health = {.state = HEALTH_DOWN};
+	(void)state;
+	health_event(&health, HEALTH_PROBE_OK, &eager, 5);
+	assert_int_equal(health_admit(&health, &eager, 5, UINT32_MAX), HEALTH_RANK_USABLE);
+}
+
 static void test_three_answers_fail(void **state)
 {
 	(void)state;
@@ -363,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_probing_off_sends_none),
 		cmocka_unit_test(test_share_grows_after_a_recovery),
 		cmocka_unit_test(test_a_target_that_was_never_down_has_its_full_share),
+		cmocka_unit_test(test_without_a_slow_start_the_share_is_full_at_once),
 		cmocka_unit_test(test_three_answers_fail),
 		cmocka_unit_test(test_random_walks_agree_with_the_model),
 	};
