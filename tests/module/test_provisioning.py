@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import sys
@@ -170,6 +171,48 @@ class Operations(Gateway):
         answer = caller.response((200, 699), "MESSAGE")
         self.assertIn("503", self.kamailio.log() + answer.first)
         self.assertEqual(answer.status, 503)
+
+
+HEAD = "telephoneNumber,accountName,serviceDetails_teamsOperatorConnect_enabled\n"
+
+
+class Jobs(Gateway):
+    def job(self, *words):
+        """Starts one by kamcmd; its number."""
+        return re.search(r"job: (\d+)", self.kamailio.call(*words)).group(1)
+
+    def end_of(self, job):
+        def ended():
+            text = self.kamailio.call("provisioning.job", job)
+            return "state: running" not in text and text
+        return wait_until(ended, 30, f"the end of job {job}")
+
+    def test_jobs_run_through_kamcmd(self):
+        self.kamailio.call("provisioning.account_set", "s:acme")
+        numbers = self.folder.write("in.csv", HEAD + "+4420,acme,true\n+4421,acme,true\n")
+        self.assertIn("numbersAdded: 2", self.end_of(self.job("provisioning.import", str(numbers))))
+        self.assertIn("accountName: acme", self.kamailio.call("number_route.lookup", "s:+4421"))
+        exported = self.folder / "out.csv"
+        self.assertIn("rows: 2", self.end_of(self.job("provisioning.export", str(exported))))
+        self.assertIn("+4421,,acme,true,", exported.read_text())
+        self.assertIn("state: done", self.end_of(self.job("provisioning.verify")))
+        bad = self.folder.write("bad.csv", HEAD + "+4422,acme,true\n4423,acme,true\n")
+        text = self.end_of(self.job("provisioning.import", str(bad)))
+        for expected in ("state: failed", "line: 3", "column: telephoneNumber", "has no '+'"):
+            self.assertIn(expected, text)
+        text = self.end_of(self.job("provisioning.import", str(bad), "skip-bad"))
+        for expected in ("state: done", "rowsSkipped: 1", "numbersAdded: 1", "line: 3"):
+            self.assertIn(expected, text)
+
+    def test_a_job_is_cancelled_through_kamcmd(self):
+        self.kamailio.call("provisioning.account_set", "s:acme")
+        many = self.folder.write("many.csv", HEAD + "".join(f"+49{i:08d},acme,true\n" for i in range(300000, 0, -1)))
+        job = self.job("provisioning.import", str(many))
+        self.refused(409, "provisioning.verify")
+        self.kamailio.call("provisioning.job_cancel", job)
+        self.assertIn("state: cancelled", self.end_of(job))
+        self.refused(404, "number_route.lookup", "s:+4900000001")
+        self.refused(409, "provisioning.job_cancel", job)
 
 
 class WorkerLife(Gateway):

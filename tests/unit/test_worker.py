@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -455,6 +456,58 @@ class WorkerTest(unittest.TestCase):
         self.assertFalse(os.path.exists(self.store + ".snapshot.new"))
         self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
         resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def test_read_only_folder_is_named_at_the_start(self):
+        self.start()
+        self.assertEqual(self.client().ask("account_set", "acme")["code"], 200)
+        self.end()
+        if os.geteuid() != 0:
+            self.skipTest("only root may mount")
+        folder = self.folder.name
+        run = subprocess.run(["unshare", "-m", "sh", "-c",
+                              f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && exec "
+                              + " ".join(self.command())], capture_output=True, text=True, timeout=30)
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("Read-only file system", run.stderr)
+        self.start()
+        self.assertEqual(self.client().ask("account_get", "acme")["code"], 200)
+
+    def test_folder_that_takes_no_new_file_costs_snapshots_and_exports_only(self):
+        """The worker is not root, and the folder is taken from its user while it runs."""
+        if os.geteuid() != 0:
+            self.skipTest("only root has users to give")
+        user = pwd.getpwnam("nobody")
+        worker = shutil.copy(WORKER, self.folder.name)  # where that user can reach it
+        os.chown(self.folder.name, user.pw_uid, user.pw_gid)
+        self.worker = subprocess.Popen([worker, *self.command()[1:]], stderr=subprocess.PIPE, text=True,
+                                       user=user.pw_uid, group=user.pw_gid, extra_groups=[])
+        self.ready()
+        client = self.client()
+        self.assertEqual(client.ask("account_set", "acme")["code"], 200)
+        os.chown(self.folder.name, 0, 0)
+        os.chmod(self.folder.name, 0o755)
+        self.assertEqual(client.ask("number_set", "+4420", "acme", "teamsOperatorConnect")["code"], 200)
+        job = self.job(client, client.ask("import", self.many(20000))["result"]["job"])
+        self.assertEqual(job["state"], "done", job)
+        job = self.job(client, client.ask("export", os.path.join(self.folder.name, "out.csv"))["result"]["job"])
+        self.assertEqual((job["state"], job["code"], job["field"]), ("failed", 400, "file"), job)
+        self.assertIn("Permission denied", job["reason"])
+        self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
+        os.chown(self.folder.name, user.pw_uid, user.pw_gid)
+
+    def test_snapshot_cut_short_while_the_worker_runs_is_written_again(self):
+        self.with_snapshot()
+        self.end()
+        self.assertIn("from the snapshot", self.start_again())
+        client = self.client()
+        whole = os.path.getsize(self.store + ".snapshot")
+        for size in range(whole - whole % 4096, -1, -16 * 4096):
+            os.truncate(self.store + ".snapshot", size)
+            self.assertEqual(client.ask("number_get", "+15550000001")["code"], 200)
+        self.kill()
+        self.assertIn("the snapshot: it is no snapshot, or cut short", self.start_again())
+        until(lambda: os.path.exists(self.store + ".snapshot") and
+              os.path.getsize(self.store + ".snapshot") == whole, "a new snapshot")
 
     # --- the snapshot
 

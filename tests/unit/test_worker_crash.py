@@ -66,6 +66,7 @@ class WorkerCrashTest(unittest.TestCase):
         self.open = {}  # number: set of what it may be, of requests that were not answered
         self.blocks = {}  # first number of an import that was not answered: header
         self.next_block = 20000000
+        self.next_number = 0
         self.worker = None
         self.addCleanup(self.kill)
 
@@ -117,6 +118,16 @@ class WorkerCrashTest(unittest.TestCase):
                 self.model[number] = header
             del self.open[number]
 
+    def grow(self, client):
+        """Numbers that were never there: the table becomes full, and copies itself to the other half."""
+        while True:
+            self.next_number += 1
+            number, header = f"+1777{self.next_number:06d}", f"h{self.next_number % 10}"
+            self.open[number] = {header, None}
+            if client.ask("number_set", number, "acme", SERVICE, header)["code"] == 200:
+                self.model[number] = header
+            del self.open[number]
+
     def import_block(self, client):
         first, self.next_block = self.next_block, self.next_block + BLOCK
         header = f"b{first}"
@@ -160,7 +171,7 @@ class WorkerCrashTest(unittest.TestCase):
 
     def crash(self):
         action, seconds = self.random.choice([(self.change, 0.05), (self.import_block, 0.25), (self.both, 0.25),
-                                              (self.stop, 0.03), (None, 0.06)])
+                                              (self.grow, 0.25), (self.stop, 0.03), (None, 0.06)])
         if action is None:
             self.spawn()
             self.kill_within(seconds)
