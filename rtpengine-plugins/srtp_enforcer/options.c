@@ -4,6 +4,7 @@
 
 #include "enforcer.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,18 +72,40 @@ static int port_read(struct options *options, struct span text, uint16_t *port)
 	return 0;
 }
 
-/* "127.0.0.1:2223", "[::1]:2223", "2223": the port. */
-static int ng_add(struct options *options, struct span address)
+/* "192.0.2.1", "[::1]", "::1"; anything else is no address. */
+static bool address_read(struct span text, uint8_t address[16])
 {
-	size_t start = address.len;
-	while (start && address.ptr[start - 1] != ':')
+	char name[INET6_ADDRSTRLEN];
+	if (text.len > 1 && *text.ptr == '[' && text.ptr[text.len - 1] == ']')
+		text = (struct span){text.ptr + 1, text.len - 2};
+	if (text.len == 0 || text.len >= sizeof(name))
+		return false;
+	memcpy(name, text.ptr, text.len);
+	name[text.len] = '\0';
+	memcpy(address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+	return inet_pton(AF_INET, name, address + 12) == 1 || inet_pton(AF_INET6, name, address) == 1;
+}
+
+static bool is_any(const uint8_t address[16])
+{
+	static const uint8_t any[16], any4[16] = {[10] = 0xff, [11] = 0xff};
+	return memcmp(address, any, 16) == 0 || memcmp(address, any4, 16) == 0;
+}
+
+/* "127.0.0.1:2223", "[::1]:2223", "host:2223", "2223" */
+static int ng_add(struct options *options, struct span text)
+{
+	size_t start = text.len;
+	while (start && text.ptr[start - 1] != ':')
 		start--;
-	if (options->ng_count == OPTIONS_PORTS_MAX)
-		return fail(options, "too many of listen-ng", address);
-	int error = port_read(options, (struct span){address.ptr + start, address.len - start},
-			      &options->ng_ports[options->ng_count]);
-	options->ng_count += error == 0;
-	return error;
+	if (options->ng_count == OPTIONS_SOCKETS_MAX)
+		return fail(options, "too many of listen-ng", text);
+	struct options_socket *ng = &options->ng[options->ng_count];
+	if (port_read(options, (struct span){text.ptr + start, text.len - start}, &ng->port))
+		return -EINVAL;
+	ng->numeric = start && address_read((struct span){text.ptr, start - 1}, ng->address) && !is_any(ng->address);
+	options->ng_count++;
+	return 0;
 }
 
 /* Several addresses in one value are separated by ';' (GKeyFile's lists). */
@@ -224,9 +247,20 @@ int options_file(struct options *options, struct span text)
 	return error;
 }
 
-static bool is_media_port(const struct options *options, uint16_t port)
+bool options_is_ng(const struct options *options, const uint8_t address[16], uint16_t port)
 {
-	return port >= options->port_min && port <= options->port_max;
+	for (unsigned i = 0; i < options->ng_count; i++) {
+		const struct options_socket *ng = &options->ng[i];
+		if (ng->port == port && (!ng->numeric || is_any(address) || !memcmp(ng->address, address, 16)))
+			return true;
+	}
+	return false;
+}
+
+/* Where only the port tells what is a control socket, no media may have that port. */
+static bool is_ambiguous(const struct options *options, const struct options_socket *ng)
+{
+	return !ng->numeric && ng->port >= options->port_min && ng->port <= options->port_max;
 }
 
 int options_check(struct options *options)
@@ -239,7 +273,8 @@ int options_check(struct options *options)
 	if (options->ng_count == 0)
 		return fail(options, "rtpengine has no listen-ng to guard", (struct span){"", 0});
 	for (unsigned i = 0; i < options->ng_count; i++)
-		if (is_media_port(options, options->ng_ports[i]))
-			return fail(options, "listen-ng lies among the media ports", (struct span){"", 0});
+		if (is_ambiguous(options, &options->ng[i]))
+			return fail(options, "listen-ng lies among the media ports and has no address of its own",
+				    (struct span){"", 0});
 	return 0;
 }

@@ -8,10 +8,17 @@
 
 #include "span.h"
 
-enum { OPTIONS_PORTS_MAX = 16, OPTIONS_TEXT_MAX = 512 };
+enum { OPTIONS_SOCKETS_MAX = 16, OPTIONS_TEXT_MAX = 512 };
+
+/** One of listen-ng. */
+struct options_socket {
+	uint16_t port;
+	bool numeric;        /**< an address stands there; else all addresses, or a host name */
+	uint8_t address[16]; /**< IPv4 as ::ffff:a.b.c.d */
+};
 
 struct options {
-	uint16_t ng_ports[OPTIONS_PORTS_MAX]; /**< of listen-ng, all that are named anywhere */
+	struct options_socket ng[OPTIONS_SOCKETS_MAX]; /**< all that are named anywhere */
 	unsigned ng_count;
 	uint16_t port_min, port_max; /**< of media */
 	unsigned doors;              /**< control doors other than listen-ng */
@@ -30,5 +37,8 @@ int options_arguments(struct options *options, char *const *arguments);
 int options_file(struct options *options, struct span text);
 /** After both: is there something to guard, and no other door? Returns 0 or -EINVAL. */
 int options_check(struct options *options);
+
+/** Is a socket that is bound to this address and port one of listen-ng? */
+bool options_is_ng(const struct options *options, const uint8_t address[16], uint16_t port);
 
 #endif

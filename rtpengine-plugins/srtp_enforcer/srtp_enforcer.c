@@ -346,19 +346,19 @@ WRAPPED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 /* --- sockets and profiles --- */
 
-static uint16_t port_of(const struct sockaddr *address)
+static bool is_ng(const struct sockaddr *given)
 {
-	if (address->sa_family == AF_INET)
-		return ntohs(((const struct sockaddr_in *)address)->sin_port);
-	return address->sa_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port) : 0;
-}
-
-static bool is_ng_port(uint16_t port)
-{
-	for (unsigned i = 0; i < guard.options.ng_count; i++)
-		if (guard.options.ng_ports[i] == port)
-			return true;
-	return false;
+	uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
+	if (given->sa_family == AF_INET) {
+		const struct sockaddr_in *four = (const struct sockaddr_in *)given;
+		memcpy(address + 12, &four->sin_addr, 4);
+		return options_is_ng(&guard.options, address, ntohs(four->sin_port));
+	}
+	if (given->sa_family != AF_INET6)
+		return false;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)given;
+	memcpy(address, &six->sin6_addr, 16);
+	return options_is_ng(&guard.options, address, ntohs(six->sin6_port));
 }
 
 /* glibc declares the address as a union of all its types */
@@ -367,7 +367,7 @@ WRAPPED int bind(int fd, __CONST_SOCKADDR_ARG given, socklen_t length)
 	const struct sockaddr *address = given.__sockaddr__;
 	int type = 0;
 	socklen_t size = sizeof(type);
-	if (guard.active && is_ng_port(port_of(address)) && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) &&
+	if (guard.active && is_ng(address) && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) &&
 	    type == SOCK_DGRAM) {
 		if (fd >= GUARDED_MAX)
 			give_up("the number of the ng socket is too high to be guarded");

@@ -99,8 +99,9 @@ class Rtpengine(Daemon):
     def __init__(self, folder, address="127.0.0.1", media_ports=400, name=None, plugin=False, settings=None, root=None,
                  log_level=6, threads=2):
         self.address = address
-        self.port = free_port(address)
         self.first = free_range(media_ports, address)
+        self.port = next(port for port in iter(lambda: free_port(address), None)
+                         if not self.first <= port < self.first + media_ports)
         name = name or self.name
         config = "none" if settings is None else folder.write(f"{name}.conf", settings)
         options = [
@@ -121,7 +122,7 @@ class Rtpengine(Daemon):
 
     def exchange(self, datagram, timeout=0.3):
         """A whole datagram: the reply, or None."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(timeout)
             sock.connect((self.address, self.port))
             try:

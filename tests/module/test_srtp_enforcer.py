@@ -13,7 +13,7 @@ from random import Random
 
 from harness import Case
 from harness.dtls import PROFILES, DtlsIdentity
-from harness.paths import ROOT
+from harness.paths import BUILD, ROOT
 from harness.ports import free_port
 from harness.rtpengine import PLUGIN, Rtpengine, bencode, debian13, installed_version
 from harness.media_sdp import DEFAULT, SUITES, body, crypto, section, sections, suites_of
@@ -587,17 +587,43 @@ class TestStart(Case):
             "[rtpengine]\nlisten-udp = 127.0.0.1:1\n[srtp-enforcer]\nallow = listen-udp; start recording\n")))
         self.assertNotIn("not allowed", rtpengine.ng("start recording", call_id="x").get("error-reason", ""))
 
-    def test_several_control_sockets_are_all_guarded(self):
-        ports = [free_port(), free_port("127.0.0.2"), free_port("::1")]
-        several = installed_version() != "10.5"  # 10.5 has one
-        addresses = f"127.0.0.1:{ports[0]};127.0.0.2:{ports[1]};[::1]:{ports[2]}" if several else f"127.0.0.1:{ports[0]}"
-        rtpengine = Rtpengine(self.folder, plugin=True, settings=f"[rtpengine]\nlisten-ng = {addresses}\n")
+    def with_sockets(self, sockets, listen, root=None):
+        """One whose control sockets come from the file; each must be guarded."""
+        rtpengine = Rtpengine(self.folder, plugin=True, settings=f"[rtpengine]\nlisten-ng = {listen}\n", root=root)
         rtpengine.command = [word for word in rtpengine.command if not str(word).startswith("--listen-ng")]
-        rtpengine.port = ports[0]
+        rtpengine.address, rtpengine.port = sockets[0]
         self.start(rtpengine)
-        for address, port in list(zip(("127.0.0.1", "127.0.0.2"), ports))[:2 if several else 1]:
-            rtpengine.address, rtpengine.port = address, port
+        for rtpengine.address, rtpengine.port in sockets:
             self.assertIn("not allowed", rtpengine.ng("start recording", call_id="x")["error-reason"])
+            self.assertTrue(ok(rtpengine.ng("offer", call_id="x", from_tag="a", sdp=body())))
+
+    def test_a_control_socket_of_the_file_is_guarded(self):
+        port = free_port()
+        self.with_sockets([("127.0.0.1", port)], f"127.0.0.1:{port}")
+
+    def test_a_control_socket_of_all_addresses_is_guarded(self):
+        port = free_port()
+        self.with_sockets([("127.0.0.1", port), ("127.0.0.1", port), ("::1", port)], port)
+
+    def test_several_control_sockets_are_all_guarded(self):
+        root = None if installed_version() == "12.5" else debian13()  # 10.5 has one
+        sockets = [("127.0.0.1", free_port()), ("127.0.0.2", free_port("127.0.0.2")), ("::1", free_port("::1"))]
+        listen = ";".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sockets)
+        self.with_sockets(sockets, listen, root)
+
+    def test_the_answer_of_a_refusal_comes_from_the_address_that_was_asked(self):
+        root = None if installed_version() == "12.5" else debian13()  # 10.5 answers from any
+        port = free_port()
+        self.with_sockets([("127.0.0.3", port)], port, root)
+
+    def test_the_drop_in_loads_the_installed_plugin(self):
+        done = subprocess.run(["meson", "introspect", "--installed", BUILD], capture_output=True, text=True, check=True)
+        installed = json.loads(done.stdout)
+        drop_in = PLUGIN.parent / "trunkgate.conf"
+        self.assertTrue(installed[str(drop_in)].endswith("/systemd/system/rtpengine-daemon.service.d/trunkgate.conf"))
+        lines = drop_in.read_text().splitlines()
+        self.assertIn(f"Environment=LD_PRELOAD={installed[str(PLUGIN)]}", lines)
+        self.assertIn("Restart=on-failure", lines)
 
     def test_other_programs_do_not_notice_it(self):
         for command in (["bash", "-c", "echo hello"], ["perl", "-e", "print 'hello'"], ["rtpengine", "--version"]):

@@ -27,7 +27,7 @@ static void test_listen_ng_is_found_in_each_form_of_the_command_line(void **stat
 			 0);
 	assert_int_equal(options.ng_count, 5);
 	for (unsigned i = 0; i < 5; i++)
-		assert_int_equal(options.ng_ports[i], 1001 + i);
+		assert_int_equal(options.ng[i].port, 1001 + i);
 	assert_true(options.log_stderr);
 	assert_int_equal(options_check(&options), 0);
 }
@@ -39,7 +39,7 @@ static void test_listen_ng_is_found_in_the_file(void **state)
 			      "[::1]:1002;\r\nport-min = 2000\nport-max=3000\n"),
 			 0);
 	assert_int_equal(options.ng_count, 2);
-	assert_int_equal(options.ng_ports[1], 1002);
+	assert_int_equal(options.ng[1].port, 1002);
 	assert_int_equal(options.port_max, 3000);
 	assert_int_equal(options_check(&options), 0);
 }
@@ -51,7 +51,7 @@ static void test_the_section_may_have_another_name(void **state)
 	assert_string_equal(options.config_file, "/x");
 	assert_int_equal(file("[rtpengine]\nlisten-ng=1001\n[media-1]\nlisten-ng=1002\n"), 0);
 	assert_int_equal(options.ng_count, 1);
-	assert_int_equal(options.ng_ports[0], 1002);
+	assert_int_equal(options.ng[0].port, 1002);
 }
 
 static void test_other_doors_are_refused_unless_allowed(void **state)
@@ -96,13 +96,35 @@ static void test_nothing_to_guard_is_refused(void **state)
 	assert_int_equal(ARGUMENTS("--listen-ng"), 0);
 }
 
-static void test_ng_among_the_media_ports_is_refused(void **state)
+static void test_ng_among_the_media_ports_needs_an_address(void **state)
 {
 	(void)state;
 	assert_int_equal(ARGUMENTS("-n", "35000"), 0);
 	assert_int_equal(options_check(&options), -EINVAL);
 	assert_int_equal(ARGUMENTS("-m", "40000", "-M", "41000"), 0);
 	assert_int_equal(options_check(&options), 0);
+	assert_int_equal(ARGUMENTS("-n", "127.0.0.1:40000"), 0);
+	assert_int_equal(options_check(&options), 0);
+	assert_int_equal(ARGUMENTS("-n", "0.0.0.0:40000"), 0);
+	assert_int_equal(options_check(&options), -EINVAL);
+}
+
+static void test_a_socket_is_known_by_its_address_and_port(void **state)
+{
+	static const uint8_t loopback[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1},
+			     other[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1}, any4[16] = {[10] = 0xff, 0xff},
+			     six[16] = {[15] = 1};
+	(void)state;
+	assert_int_equal(ARGUMENTS("-n", "127.0.0.1:1001", "-n", "1002", "-n", "[::1]:1003", "-n", "localhost:1004"),
+			 0);
+	assert_true(options_is_ng(&options, loopback, 1001));
+	assert_true(options_is_ng(&options, any4, 1001));
+	assert_false(options_is_ng(&options, other, 1001));
+	assert_false(options_is_ng(&options, loopback, 1000));
+	assert_true(options_is_ng(&options, other, 1002));
+	assert_true(options_is_ng(&options, six, 1003));
+	assert_false(options_is_ng(&options, loopback, 1003));
+	assert_true(options_is_ng(&options, six, 1004));
 }
 
 static void test_a_call_for_help_is_known(void **state)
@@ -125,7 +147,8 @@ int main(void)
 		cmocka_unit_test_setup(test_other_doors_are_refused_unless_allowed, setup),
 		cmocka_unit_test_setup(test_our_section_is_read, setup),
 		cmocka_unit_test_setup(test_nothing_to_guard_is_refused, setup),
-		cmocka_unit_test_setup(test_ng_among_the_media_ports_is_refused, setup),
+		cmocka_unit_test_setup(test_ng_among_the_media_ports_needs_an_address, setup),
+		cmocka_unit_test_setup(test_a_socket_is_known_by_its_address_and_port, setup),
 		cmocka_unit_test_setup(test_a_call_for_help_is_known, setup),
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
