@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real rtpengine, in user space, with free ports; that of Debian 13 in a folder of its own; with our plugin or not."""
+"""The real rtpengine, in user space, with free ports, our plugin loaded or not; that of Debian 13 in its own folder."""
 
 import functools
 import itertools

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each suite and profile, alone and in pairs, through each door of the real rtpengine of Debian 12 and 13: what comes out
-is allowed, or it is refused. Without the plugin the same shows what rtpengine does by itself: the tables of docs/srtp.md
-(TRUNKGATE_WRITE=1 writes them)."""
+"""Each suite and profile, alone and in pairs, through each door of the real rtpengine of Debian 12 and 13: what comes
+out is allowed, or it is refused. Without the plugin the same shows what rtpengine does by itself: the tables of
+docs/srtp.md (TRUNKGATE_WRITE=1 writes them)."""
 
 import functools
 import itertools
@@ -238,7 +238,7 @@ class Enforced:
         self.doors.end(call)
 
     def test_commands_that_give_media_away_are_refused(self):
-        for command in ("start recording", "start forwarding", "transform", "create", "inject start", "cli", "nonsense"):
+        for command in ("start recording", "start forwarding", "transform", "create", "inject start", "cli", "other"):
             self.assertIn("not allowed", self.doors.ng(command, call_id="x")["error-reason"])
         reply = self.doors.ng("offer", call_id="x", from_tag="a", record_call="yes", sdp=body())
         self.assertIn("recording is not allowed", reply["error-reason"])
@@ -452,7 +452,7 @@ def without_dtls(doors, command, **fields):
 def special_rows(doors):
     """Cases beside the suites: {what is asked: what comes of it}."""
     rows = {}
-    unknown = section("RTP/SAVP", lines="a=crypto:1 SEED_128_CCM_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n")
+    unknown = section("RTP/SAVP", lines=f"a=crypto:1 SEED_128_CCM_80 inline:{'A' * 40}\r\n")
     call = doors.call()
     rows["plain call offered to RTP/SAVP"] = words_of(
         without_dtls(doors, "offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP", sdp=body()))
@@ -627,6 +627,7 @@ class TestStart(Case):
 
     def test_other_programs_do_not_notice_it(self):
         for command in (["bash", "-c", "echo hello"], ["perl", "-e", "print 'hello'"], ["rtpengine", "--version"]):
-            done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(PLUGIN)}, capture_output=True, text=True)
+            done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(PLUGIN)}, capture_output=True,
+                                  text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertNotIn("srtp_enforcer", done.stdout + done.stderr)
