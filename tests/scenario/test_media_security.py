@@ -223,5 +223,70 @@ class TestMediaAddresses(MediaCase):
         call.final()
 
 
+class PolicyCase(MediaCase):
+    """Each side's SDP and keys as the case wants them; who is secured must hear what was sent in secret."""
+
+    def setUp(self):
+        super().setUp()
+        self.keys = {"west": new_key(), "teams": new_key()}
+
+    def body(self, who, kind):
+        media = self.media[who]
+        if kind == "plain":
+            return sdp(media.host, media.port)
+        return sdp(media.host, media.port, {"SRTP": "RTP/SAVP", "OSRTP": "RTP/AVP"}[kind], [crypto_line(self.keys[who])])
+
+    def hears_through(self, caller, offer, answer, offered, answered):
+        """A call whose SDP is of these kinds as it is sent, and as it arrives; both hear each other."""
+        ends = {"west": (self.west, OUTSIDE, FOUND), "teams": (self.teams, FOUND, OUTSIDE)}
+        callee = "teams" if caller == "west" else "west"
+        endpoint, number, called = ends[caller]
+        call = endpoint.invite(self.gateway.proxy, called, number, body=self.body(caller, offer))
+        served = ends[callee][0].served(call_id=call.call_id)
+        served.reply(200, body=self.body(callee, answer))
+        arrived = call.final(status=200)
+        call.ack()
+        served.acked()
+        self.assertEqual((self.kind(served.invite.body), self.kind(arrived.body)), (offered, answered))
+        for who, sent, got in ((caller, offer, arrived.body), (callee, answer, served.invite.body)):
+            media = self.media[who]
+            media.protect = media.unprotect = None
+            if self.kind(got) != "plain" and sent != "plain":
+                media.secured(self.keys[who], key_of(got))
+            media.remote = media_of(got)
+        self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+
+    @staticmethod
+    def kind(body):
+        if key_of(body) is None:
+            return "plain"
+        return "SRTP" if "RTP/SAVP" in body else "OSRTP"
+
+
+class TestBothSecured(PolicyCase):
+    MEDIA = {"operator": "SRTP", "teams-oc": "SRTP"}
+
+    def test_two_secured_sides_hear_each_other(self):
+        for caller in ("west", "teams"):
+            with self.subTest(caller):
+                self.hears_through(caller, "SRTP", "SRTP", "SRTP", "SRTP")
+
+
+class TestOptional(PolicyCase):
+    MEDIA = {"teams-oc": "SRTP-optional"}
+
+    def test_peer_is_offered_keys_and_chooses(self):
+        for answer in ("OSRTP", "plain"):
+            with self.subTest(answer):
+                self.hears_through("west", "plain", answer, "OSRTP", "plain")
+
+    def test_peer_gets_back_what_it_offers(self):
+        for offer in ("plain", "OSRTP", "SRTP"):
+            with self.subTest(offer):
+                self.hears_through("teams", offer, "plain", "plain", offer)
+
+
 if __name__ == "__main__":
     unittest.main()
