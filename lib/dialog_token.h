@@ -17,9 +17,11 @@ enum { DIALOG_TOKEN_LENGTH = 28 };
 enum direction { TO_SERVICE = 1, TO_OPERATOR = 2 };
 const char *direction_name(enum direction direction); /**< "to-service", "to-operator" */
 
+enum dialog_policy { DIALOG_INGRESS_SECURED = 1 /**< who started it offered SRTP: its side stays so */ };
+
 struct dialog {
 	enum direction direction;
-	uint8_t policy;           /**< 0-63, for srtp_policy; 0 now */
+	uint8_t policy;           /**< enum dialog_policy bits, 0-63 */
 	uint32_t ingress, egress; /**< peer ids, 24 bits; TOPOLOGY_NONE if not unique */
 	uint32_t attribute_set;   /**< 0 = none */
 };

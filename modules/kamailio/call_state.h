@@ -22,6 +22,10 @@
 #define CALL_SERVICE    "service"   /* str */
 #define CALL_OUT_GROUP  "out_group" /* str: group that gets the call */
 #define CALL_OUT        "out"       /* int: peer that gets it */
+#define CALL_SECURED                                                                                                   \
+	"secured" /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
+
+enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };
 
 /** The number in a field, or @p missing. */
 int call_state_int(const char *field, int missing);

@@ -50,6 +50,7 @@ int dialog_route_record(struct sip_msg *msg)
 		.ingress = peer_of_caller(),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 		.attribute_set = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0),
+		.policy = call_state_int(CALL_SECURED, 0) & CALL_SECURED_SENDER ? DIALOG_INGRESS_SECURED : 0,
 	};
 	if (msg->msg_flags & FL_RR_ADDED) {
 		LM_ERR("Record-Route was added already\n");
@@ -126,6 +127,8 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 	count_call(msg, dialog, forward);
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
+	if (dialog->policy & DIALOG_INGRESS_SECURED)
+		call_state_set_int(CALL_SECURED, forward ? CALL_SECURED_SENDER : CALL_SECURED_RECEIVER);
 	call_state_set_int(CALL_IN, (int)from->peer);
 	call_state_set_int(CALL_OUT, (int)to->peer);
 	return call_state_set_str(CALL_OUT_GROUP, str_of(to->group));
@@ -198,6 +201,7 @@ int dialog_route_answers(struct sip_msg *msg)
 	/* in the place of the transaction's: an INVITE that started the dialog went from ingress to egress */
 	call_state_set_int(CALL_IN, (int)dialog.ingress);
 	call_state_set_int(CALL_OUT, (int)dialog.egress);
+	call_state_set_int(CALL_SECURED, dialog.policy & DIALOG_INGRESS_SECURED ? CALL_SECURED_SENDER : 0);
 	return call_state_set_str(CALL_GROUP, str_of(ends.ingress.group)) ||
 			       call_state_set_str(CALL_OUT_GROUP, str_of(ends.egress.group))
 		       ? -1

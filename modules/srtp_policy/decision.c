@@ -8,7 +8,9 @@
 
 #include <core/dprint.h>
 #include <core/globals.h>
+#include <core/parser/parse_to.h>
 
+#include "call_state.h"
 #include "glue.h"
 #include "message_sdp.h"
 #include "party.h"
@@ -120,6 +122,26 @@ static int unknown_parties(struct sip_msg *msg)
 	return -1;
 }
 
+static bool starts_dialog(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REQUEST && parse_to_header(msg) == 0 && get_to(msg)->tag_value.len == 0;
+}
+
+/* Of the streams that there are: a side that began so does not fall back (SRTP-optional). */
+static bool all_secured(const struct sdp_verdict *verdict)
+{
+	unsigned live = 0;
+
+	for (unsigned i = 0; i < verdict->count; i++) {
+		if (verdict->sections[i].rejected)
+			continue;
+		if (!verdict->sections[i].secured_by)
+			return false;
+		live++;
+	}
+	return live > 0;
+}
+
 /* Its SDP says what the callee could do, and his address: nobody needs it. */
 static bool is_negative_answer(struct sip_msg *msg)
 {
@@ -148,10 +170,13 @@ int decision_of_sender(struct sip_msg *msg)
 	policy_count(checked);
 	if (found < 0)
 		return refuse_unreadable(msg, decision, &parties.sender);
-	if (sdp_check(sdp, &parties.sender.leg.policy, &verdict) != SDP_ACCEPTABLE)
+	struct srtp_policy policy = party_policy(&parties.sender);
+	if (sdp_check(sdp, &policy, &verdict) != SDP_ACCEPTABLE)
 		return refuse_sdp(msg, decision, &parties.sender, &verdict);
 	if (parties.sender.leg.limited && find_foreign(sdp, &parties.sender, &verdict, &address))
 		return refuse_address(msg, decision, &parties.sender, &address);
+	if (starts_dialog(msg) && all_secured(&verdict))
+		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
 	return 1;
 }
 
@@ -169,7 +194,8 @@ int decision_of_receiver(struct sip_msg *msg)
 	if (parties_find(msg, &parties))
 		return unknown_parties(msg);
 	/* what rtpengine leaves in is a promise of ours: nothing that would have to be taken out */
-	if (sdp_check(sdp, &parties.receiver.leg.policy, &verdict) == SDP_ACCEPTABLE && verdict.removable == 0)
+	struct srtp_policy policy = party_policy(&parties.receiver);
+	if (sdp_check(sdp, &policy, &verdict) == SDP_ACCEPTABLE && verdict.removable == 0)
 		return 1;
 	if (verdict.reason == SDP_ACCEPTABLE)
 		verdict.reason = SDP_NO_ALLOWED_SUITE;

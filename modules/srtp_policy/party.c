@@ -15,6 +15,7 @@
 struct names {
 	char group[FIELD_NAME_MAX + 1];
 	uint32_t peer;
+	bool bound;
 };
 
 static void copy_text(char to[FIELD_NAME_MAX + 1], struct span text)
@@ -26,9 +27,10 @@ static void copy_text(char to[FIELD_NAME_MAX + 1], struct span text)
 	to[length] = '\0';
 }
 
-static struct names names_of(const char *group, const char *peer)
+static struct names names_of(const char *group, const char *peer, enum call_secured bit)
 {
-	struct names names = {.peer = (uint32_t)call_state_int(peer, TOPOLOGY_NONE)};
+	struct names names = {.peer = (uint32_t)call_state_int(peer, TOPOLOGY_NONE),
+			      .bound = call_state_int(CALL_SECURED, 0) & bit};
 	str text = call_state_str(group);
 
 	copy_text(names.group, span_of_str(&text));
@@ -37,8 +39,8 @@ static struct names names_of(const char *group, const char *peer)
 
 static void read_names(struct names *from, struct names *to)
 {
-	*from = names_of(CALL_GROUP, CALL_IN);
-	*to = names_of(CALL_OUT_GROUP, CALL_OUT);
+	*from = names_of(CALL_GROUP, CALL_IN, CALL_SECURED_SENDER);
+	*to = names_of(CALL_OUT_GROUP, CALL_OUT, CALL_SECURED_RECEIVER);
 }
 
 /* In the core reply_route the XAVPs are not those of the transaction. */
@@ -66,7 +68,7 @@ static int read_party(const struct topology_view *view, const struct names *name
 	struct group_view group;
 	struct peer_view peer;
 
-	*party = (struct party){.id = names->peer};
+	*party = (struct party){.id = names->peer, .bound = names->bound};
 	if (topology_group_by_name(view, span_of(names->group), &group))
 		return -ENOENT;
 	copy_text(party->group, group.name);
@@ -94,6 +96,15 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 			result = read_party(&view, reply ? &requester : &answerer, &parties->receiver);
 	} while (!topology_current(&view));
 	return result;
+}
+
+struct srtp_policy party_policy(const struct party *party)
+{
+	struct srtp_policy policy = party->leg.policy;
+
+	if (party->bound && policy.mode == SRTP_OPTIONAL)
+		policy.mode = SRTP_REQUIRED;
+	return policy;
 }
 
 bool party_may_send_from(const struct party *party, const uint8_t address[16])

@@ -12,6 +12,7 @@ struct party {
 	char group[FIELD_NAME_MAX + 1], peer[FIELD_NAME_MAX + 1]; /**< peer "" = several share its address */
 	uint32_t id;
 	struct media_leg leg;
+	bool bound; /**< it began the dialog with SRTP: what was optional no longer is */
 };
 
 struct parties {
@@ -20,6 +21,9 @@ struct parties {
 
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
 int parties_find(struct sip_msg *msg, struct parties *parties);
+
+/** The group's policy, as it is for this dialog. */
+struct srtp_policy party_policy(const struct party *party);
 
 /** May the party's media come from here (16 bytes, IPv4 mapped)? */
 bool party_may_send_from(const struct party *party, const uint8_t address[16]);

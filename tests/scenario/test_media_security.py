@@ -282,6 +282,30 @@ class TestOptional(PolicyCase):
             with self.subTest(answer):
                 self.hears_through("west", "plain", answer, "OSRTP", "plain")
 
+    def test_peer_that_began_with_keys_does_not_fall_back(self):
+        call = self.teams.invite(self.gateway.proxy, OUTSIDE, FOUND, body=self.body("teams", "OSRTP"))
+        served = self.west.served(call_id=call.call_id)
+        served.reply(200, body=self.body("west", "plain"))
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        for method, kind, status in (("UPDATE", "plain", 488), ("INVITE", "plain", 488), ("UPDATE", "OSRTP", 200)):
+            with self.subTest(f"{method} {kind}"):
+                request = call.dialog_request(method, body=self.body("teams", kind))
+                if status == 200:
+                    arrived = self.west.request(method, call_id=call.call_id)
+                    self.west.reply(arrived, 200, body=self.body("west", "plain"))
+                answer = self.teams.wait(lambda m: m.status and m.status >= 200 and m.cseq == request.cseq
+                                         and m.method == method and m.call_id == call.call_id, what="answer")
+                self.assertEqual(answer.status, status)
+        # The other side asks, and what it gets is no reason to fall back either.
+        request = served.dialog_request("INVITE", self.gateway.proxy, body=self.body("west", "plain"))
+        arrived = self.teams.request("INVITE", call_id=call.call_id)
+        self.assertEqual(self.kind(arrived.body), "OSRTP")
+        self.teams.reply(arrived, 200, headers=[("Contact", self.teams.contact)], body=self.body("teams", "plain"))
+        for endpoint in (self.teams, self.west):
+            self.ended_by_us(endpoint, call)
+
     def test_peer_gets_back_what_it_offers(self):
         for offer in ("plain", "OSRTP", "SRTP"):
             with self.subTest(offer):
