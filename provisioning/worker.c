@@ -44,6 +44,7 @@ enum {
 	ACCEPTS_A_ROUND = 32,
 	OWN_FDS = 3,                  /**< signals, listener, jobs */
 	SNAPSHOT_NUMBERS_MIN = 10000, /**< fewer are read from the store in some milliseconds */
+	LOW_NUMBERS_MIN = 200000,     /**< fewer take less than a tenth of a second in all */
 	SNAPSHOT_CHANGES = 1000,      /**< so many are put on top of a snapshot in 50 ms */
 	SNAPSHOT_AGE_MS = 600000,     /**< and fewer after this time */
 	SNAPSHOT_QUIET_MS = 2000,     /**< no request for so long */
@@ -511,7 +512,7 @@ static int table_read(struct worker *worker, char reason[SNAPSHOT_REASON_SIZE])
 	struct number_image image;
 	pthread_t thread;
 
-	start.low = worker->provisioner.store->number_count >= SNAPSHOT_NUMBERS_MIN &&
+	start.low = worker->provisioner.store->number_count >= LOW_NUMBERS_MIN &&
 		    number_image_start(worker->publisher.region, &image) == 0;
 	if (start.low && pthread_create(&thread, NULL, table_fill, &start) == 0) {
 		pthread_join(thread, NULL);
