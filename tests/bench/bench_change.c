@@ -29,7 +29,7 @@
 #include "number_table.h"
 #include "series.h"
 
-enum { VALUES_MAX = 1 << 20, LINE_MAX_BYTES = 4096, SYNC_BYTES = 4096, RETRY_US = 5000 };
+enum { VALUES_MAX = 1 << 20, LINE_MAX_BYTES = 4096, SYNC_BYTES = 4096, RETRY_US = 5000, READ_US = 1000 };
 
 static struct {
 	const struct region *region;
@@ -63,7 +63,7 @@ static void *reader(void *unused)
 		if (change && !shows(change))
 			atomic_fetch_add(&bench.stale, 1);
 		atomic_fetch_add(&bench.looked, 1);
-		usleep(50);
+		usleep(READ_US);
 	}
 	return unused;
 }
