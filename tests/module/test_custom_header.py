@@ -303,8 +303,10 @@ class LateAnswer(CustomHeader):
         self.header(self.late(call_id, self.token(call_id, direction=2)), None)
 
     def test_a_token_of_another_dialog_or_changed_is_not_believed(self):
-        for text in (lambda call_id: self.token("another"), lambda call_id: "A" * 28, lambda call_id: "x",
-                     lambda call_id: self.token(call_id)[:-1] + "_"):
+        def changed(call_id):
+            text = self.token(call_id)
+            return text[:-1] + ("A" if text[-1] != "A" else "B")
+        for text in (lambda call_id: self.token("another"), lambda call_id: "A" * 28, lambda call_id: "x", changed):
             call_id = token("late")
             self.header(self.late(call_id, text(call_id)), None)
 
