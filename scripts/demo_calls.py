@@ -13,10 +13,10 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 import wave
 
+from harness.baresip import Control, baresip_modules
 from harness.daemon import processes_of
 from harness.paths import ROOT, binary, module_path
 from harness.ports import free_port, free_range
@@ -187,14 +187,12 @@ class Service:
         self.port = free_port(address)
         while free_port_taken(address, self.port + 1):
             self.port = free_port(address)
-        self.control = free_port(address)
         self.gateway = free_port(GATEWAY)
-        self.events = []
 
     def start(self):
         folder = FOLDER / self.name
         folder.mkdir()
-        media = free_range(64, self.address)
+        media, port = free_range(64, self.address), free_port(self.address)
         modules = "".join(f"module {name}.so\n" for name in ("g711", "aufile", "srtp", "ctrl_tcp"))
         (folder / "config").write_text(
             f"poll_method epoll\nnet_interface {self.address}\nsip_listen {self.address}:{self.port}\n"
@@ -202,44 +200,17 @@ class Service:
             f"audio_source aufile,{FOLDER}/tone.wav\naudio_path {folder}\nausrc_srate 8000\nauplay_srate 8000\n"
             f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {media}-{media + 63}\n"
             f"module_path {baresip_modules()}\n{modules}module_app account.so\nmodule_app menu.so\n"
-            f"ctrl_tcp_listen {self.address}:{self.control}\n")
+            f"ctrl_tcp_listen {self.address}:{port}\n")
         (folder / "accounts").write_text("".join(
             f"<sip:{number}@{self.name}.demo;transport=tls>;regint=0;answermode=auto;mediaenc=srtp-mand"
             f";outbound=\"sip:{GATEWAY}:{self.gateway};transport=tls\";audio_codecs=PCMA/8000/1\n"
             for number in self.numbers))
         (folder / "contacts").write_text("")
         self.demo.processes.start(self.name, ["baresip", "-4", "-s", "-f", folder])
-        self.socket = wait_until(self._connected, 10, f"{self.name} is ready")
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _connected(self):
-        try:
-            return socket.create_connection((self.address, self.control), 1)
-        except OSError:
-            return None
-
-    def _listen(self):
-        self.socket.settimeout(None)
-        data = b""
-        while True:
-            try:
-                more = self.socket.recv(65536)
-            except OSError:
-                return
-            if not more:
-                return
-            data += more
-            while (found := re.match(rb"(\d+):", data)) and len(data) > found.end() + int(found[1]):
-                end = found.end() + int(found[1])
-                self.events.append(json.loads(data[found.end():end]))
-                data = data[end + 1:]
-
-    def command(self, name, text=""):
-        message = json.dumps({"command": name, "params": text, "token": name}).encode()
-        self.socket.sendall(b"%d:%s," % (len(message), message))
+        self.control = wait_until(lambda: Control.connect(self.address, port), 10, f"{self.name} is ready")
 
     def event(self, kinds, since, timeout=15):
-        return wait_until(lambda: next((event for event in self.events[since:] if event.get("type") in kinds), None),
+        return wait_until(lambda: next((event for event in self.control.events[since:] if event.get("type") in kinds), None),
                           timeout, f"{' or '.join(kinds)} at {self.name}")
 
     def heard(self):
@@ -268,13 +239,6 @@ def free_port_taken(address, port):
         except OSError:
             return True
     return False
-
-
-def baresip_modules():
-    for path in ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"):
-        if os.path.isdir(path):
-            return path
-    raise RuntimeError("baresip's modules are not installed")
 
 
 # ----- the demo -----
@@ -471,9 +435,9 @@ class Demo:
         row = Row(title, "to-operator", number)
         self.rows.append(row)
         row.cells["service"] = service.name
-        since, heard_before = len(service.events), service.heard()
-        service.command("uafind", f"sip:{number}@{service.name}.demo")
-        service.command("dial", f"sip:+15557770001@{GATEWAY}")
+        since, heard_before = len(service.control.events), service.heard()
+        service.control.order("uafind", f"sip:{number}@{service.name}.demo")
+        service.control.order("dial", f"sip:+15557770001@{GATEWAY}")
         seen = {}
         event = service.event(("CALL_ESTABLISHED", "CALL_CLOSED"), since, 20)
         call_id = event["id"]
@@ -482,7 +446,7 @@ class Demo:
             while time.monotonic() < end:
                 seen = self.media(call_id) or seen
                 time.sleep(0.1)
-            service.command("hangup")
+            service.control.order("hangup")
             service.event(("CALL_CLOSED",), since)
         sites = [one for one in (self.west, self.east)
                  if any(m.call_id == call_id and m.is_request for _, m in one.messages())]
