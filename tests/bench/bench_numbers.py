@@ -28,7 +28,7 @@ def arguments_parse():
     parser.add_argument("--stock", type=int, default=STOCK_COUNT, help="at most this many in htable and mtree (1000000)")
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=6, help="of calls in each window of a state (6)")
-    parser.add_argument("--rounds", type=int, default=4, help="of these windows, one after the other (4)")
+    parser.add_argument("--rounds", type=int, default=3, help="of these windows, one after the other (3)")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of lookups,store,live")
     arguments = parser.parse_args()
     if arguments.huge:
