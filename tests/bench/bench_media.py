@@ -26,7 +26,7 @@ def arguments_parse():
     parser = argparse.ArgumentParser(prog="scripts/bench media", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs")
     parser.add_argument("--rounds", type=int, help="pairs of measurements (60)")
-    parser.add_argument("--rate", type=int, default=40000, help="packets a second, over both sides (40000)")
+    parser.add_argument("--rate", type=int, default=30000, help="packets a second, over both sides (30000)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"which of {', '.join(PARTS)}")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (4 if arguments.quick else 60)

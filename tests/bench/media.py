@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What srtp_enforcer costs rtpengine: packets and offers a second of its processor time, with and without it."""
 
+import os
 import pathlib
 import subprocess
 
 from harness.media_sdp import DEFAULT, SUITES, body, section, sections
 from harness.paths import binary
 from harness.rtpengine import Rtpengine
+
+from report import note
 
 CALLS = 40
 FIRST = 30000  # ports of the endpoints, at addresses of their own
@@ -20,6 +23,13 @@ def cpu_seconds(pid):
                for thread in pathlib.Path(f"/proc/{pid}/task").iterdir())
 
 
+def pin(pid, at):
+    """All threads of a process to one processor: both rtpengines to the same, their sender to another if there is one."""
+    processors = sorted(os.sched_getaffinity(0))
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {processors[at % len(processors)]})
+
+
 class Side:
     """One rtpengine with plain calls. streams: (address, port, port of rtpengine) for the sender."""
 
@@ -27,6 +37,7 @@ class Side:
         name, address = ("with", "127.0.9.1") if plugin else ("without", "127.0.9.2")
         self.rtpengine = Rtpengine(folder, plugin=plugin, media_ports=4000, name=f"rtpengine-{name}", log_level=4)
         self.rtpengine.start()
+        pin(self.rtpengine.pid, 1)
         self.calls = [f"media-{number}" for number in range(CALLS)]
         self.offers = 0
         self.streams = []
@@ -64,6 +75,7 @@ class Sender:
 
     def __init__(self, sides):
         self.process = subprocess.Popen([binary("rtp_load")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pin(self.process.pid, 0)
         for number, pair in enumerate(zip(*(side.streams for side in sides))):
             for stream in pair if number % 2 else reversed(pair):
                 self.process.stdin.write("%s %d %d\n" % stream)
@@ -80,13 +92,15 @@ class Sender:
 
 
 def media(sides, sender, rate):
-    """Packets a second of processor time, of each side, while one second of media passes through both."""
+    """Packets a second of processor time, of each side, while one second of media passes through both; None if many were
+    lost, because the machine did other things."""
     packets = [side.packets() for side in sides]
     cpu = [side.cpu() for side in sides]
     sent = sender.send(rate, 1)
     used = [side.cpu() - before for side, before in zip(sides, cpu)]
     relayed = [side.packets() - before for side, before in zip(sides, packets)]
-    assert sum(relayed) > 0.95 * sent, f"{relayed} of {sent} packets were relayed"
+    if sum(relayed) < 0.95 * sent:
+        return None
     return [count / seconds for count, seconds in zip(relayed, used)]
 
 
@@ -97,6 +111,17 @@ def offers(sides):
         for at in ((0, 1), (1, 0))[turn % 2]:
             used[at] += sides[at].offer()
     return [4 * OFFERS / seconds for seconds in used]
+
+
+def media_pairs(sides, sender, rate, rounds):
+    pairs = []
+    for _ in range(3 * rounds):
+        pairs += filter(None, [media(sides, sender, rate)])
+        if len(pairs) == rounds:
+            return pairs
+    assert len(pairs) > 3, "the machine is too busy: most packets were lost"
+    note(f"the machine was busy: in {3 * rounds - len(pairs)} of {3 * rounds} rounds packets were lost")
+    return pairs
 
 
 def emit(report, name, unit, pairs):
@@ -118,7 +143,7 @@ def measure(report, folder, rounds, rate):
         sender = Sender(sides)
         running.append(sender)
         media(sides, sender, rate), offers(sides)
-        emit(report, "media", "packets/s", [media(sides, sender, rate) for _ in range(rounds)])
+        emit(report, "media", "packets/s", media_pairs(sides, sender, rate, rounds))
         emit(report, "offers", "offers/s", [offers(sides) for _ in range(rounds)])
     finally:
         for thing in reversed(running):
