@@ -7,11 +7,12 @@ import sys
 
 from harness import Network
 
+import cpu
+import failover_page
 import outages
-import report as reports
 from report import Report
 
-PARTS = ("outages",)
+PARTS = ("outages", "cpu")
 
 
 def arguments_parse():
@@ -21,8 +22,12 @@ def arguments_parse():
     parser.add_argument("--parts", default=",".join(PARTS), help=f"which of {','.join(PARTS)}")
     parser.add_argument("--kinds", default=",".join(outages.KINDS), help="which failures (all)")
     parser.add_argument("--transports", default=",".join(outages.ALL), help="which transports (all)")
+    parser.add_argument("--ratios", default=",".join(cpu.RATIOS), help="which ratios of processor time (all)")
     arguments = parser.parse_args()
-    for name, known in (("parts", PARTS), ("kinds", outages.KINDS), ("transports", outages.ALL)):
+    if arguments.docs and (arguments.quick or arguments.parts != ",".join(PARTS)):
+        parser.error("--docs needs the whole run")
+    for name, known in (("parts", PARTS), ("kinds", outages.KINDS), ("transports", outages.ALL),
+                        ("ratios", cpu.RATIOS)):
         words = getattr(arguments, name).split(",")
         if not set(words) <= set(known):
             parser.error(f"--{name}: of {', '.join(known)}")
@@ -38,11 +43,16 @@ def main():
     try:
         if "outages" in arguments.parts:
             settings = outages.Settings(arguments.quick)
-            outages.measure(report, network, settings, arguments.kinds, arguments.transports)
+            found = outages.measure(report, network, settings, arguments.kinds, arguments.transports)
             targets.update(outages.targets(settings, arguments.kinds, arguments.transports))
+        if "cpu" in arguments.parts:
+            cpu.measure(report, cpu.Settings(arguments.quick), arguments.ratios)
+            targets.update(cpu.targets())
     finally:
         network.stop()
     report.verdicts(targets)
+    if arguments.docs:
+        failover_page.write(found, settings, report)
 
 
 if __name__ == "__main__":

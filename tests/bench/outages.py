@@ -13,7 +13,7 @@ from report import note
 STOCK = pathlib.Path(__file__).resolve().parent / "stock"
 PEERS_IN_SITE = 2
 # What is added when a call is not disturbed at all: above it, a call met the dead site.
-DISTURBED_MS = 100
+DISTURBED_MS = 250
 WARM_S, PATIENCE_MS, HOLD_MS = 3, 5000, 2000
 SYSTEMS = ("", "dispatcher_")
 
@@ -33,7 +33,7 @@ class Settings:
     def topology(self):
         return {"probeIntervalMs": self.probe_ms, "probeTimeoutMs": self.silence_ms,
                 "silenceLimitMs": self.silence_ms, "progressLimitMs": self.progress_ms, "downAfter": self.down_after,
-                "upAfter": self.up_after}
+                "upAfter": self.up_after, "slowStartMs": 2 * self.probe_ms}
 
 
 # --- kinds of failure: what begins and ends it, and which limit a call in flight waits for ---
@@ -149,10 +149,11 @@ class Run:
         self.near, self.far = gateway.pair.near[transport], gateway.pair.far[transport]
         self.calls = Calls(gateway.folder, f"udp:{CALLER}:{free_port(CALLER)}", gateway.proxy(), gateway.number,
                            settings.rate, int(seconds), name=f"{kind}-{transport}", hold=HOLD_MS, patience=PATIENCE_MS)
-        self.failed = self.back = 0
+        self.failing = self.failed = self.back = 0
         self.begun = time.monotonic_ns()
 
     def begin(self):
+        self.failing = time.monotonic_ns()
         KINDS[self.kind][1](self.gateway.pair, self.near)
         self.failed = time.monotonic_ns()
 
@@ -184,7 +185,7 @@ class Run:
                     answered[load, call, port] = when
                 elif what in ("confirmed", "ended"):
                     ended.add((load, call, port))
-        return sum(key not in ended and (key[0] is self.far or not self.failed - 100e6 <= when < self.back)
+        return sum(key not in ended and (key[0] is self.far or not self.failing - 100e6 <= when < self.back)
                    for key, when in answered.items() if when >= self.begun)
 
     def detected(self, during):

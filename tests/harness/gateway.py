@@ -52,7 +52,8 @@ class Gateway:
     """
 
     def __init__(self, folder, peers=PEERS, settings=None, numbers=NUMBERS, elsewhere=(), default_service=None,
-                 children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1", values=None):
+                 children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1", values=None,
+                 media_ports=400):
         self.folder = folder
         self.peers = peers
         self.settings = {**SETTINGS, **(settings or {})}
@@ -65,7 +66,7 @@ class Gateway:
         self.key, self.certificate = self_signed(folder)
         self.peer = {name: self._endpoint(name, row) for name, row in peers.items() if name not in elsewhere}
         self.ports = dict(ports or {})
-        self.rtpengine = Rtpengine(folder)
+        self.rtpengine = Rtpengine(folder, media_ports=media_ports)
         self.kamailio = self._kamailio(children, cfg, env, values)
 
     def _endpoint(self, name, row):

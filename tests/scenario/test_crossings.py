@@ -7,11 +7,12 @@ import threading
 import time
 import unittest
 
-from harness import Case, wait_until
+from harness import Case, Served, wait_until
 from harness.gateway import SETTINGS, Gateway
 
 NUMBER, OUTSIDE = "+15551230001", "+15557770000"
 SILENCE = SETTINGS["silenceLimitMs"] / 1000
+PROGRESS = SETTINGS["progressLimitMs"] / 1000
 REPETITIONS = int(os.environ.get("TRUNKGATE_REPETITIONS", 10))
 
 
@@ -206,6 +207,121 @@ class TestCrossings(CrossingCase):
         self.assertEqual(answer.status, 487)
         self.ended_by_gateway(late)
         self.one_final(call)
+
+    def test_late_refusal_of_the_abandoned_site_is_not_passed(self):
+        for status in (486, 503, 603):
+            with self.subTest(status):
+                call = self.call()
+                late = self.first.served(call_id=call.call_id)
+                other = self.second.served(SILENCE + 2, call.call_id)
+                late.reply(status)
+                late.acked()
+                other.reply(200)
+                self.ended_by_caller(call, other)
+                self.one_final(call)
+
+    def test_late_200_then_cancel_while_the_other_site_rings(self):
+        call = self.call()
+        late = self.first.served(call_id=call.call_id)
+        other = self.second.served(SILENCE + 2, call.call_id)
+        other.reply(180)
+        call.provisional(180)
+        late.reply(200)
+        call.cancel()
+        other.cancelled()
+        self.assertEqual(call.final(6).status, 487)
+        self.ended_by_gateway(late)
+        self.one_final(call)
+
+    def test_late_180_then_cancel_while_the_other_site_rings(self):
+        call = self.call()
+        late = self.first.served(call_id=call.call_id)
+        other = self.second.served(SILENCE + 2, call.call_id)
+        late.reply(180)
+        other.reply(180)
+        call.provisional(180)
+        call.cancel()
+        other.cancelled()
+        late.cancelled()
+        self.assertEqual(call.final(6).status, 487)
+        self.one_final(call)
+
+    def test_200_crosses_the_cancel_of_the_progress_limit(self):
+        call = self.call()
+        late = self.first.served(call_id=call.call_id)
+        late.reply(100)
+        other = self.second.served(PROGRESS + 2, call.call_id)
+        cancel = late.cancelled(answer=False)
+        late.endpoint.reply(cancel, 481)
+        late.reply(200)
+        self.ended_by_gateway(late)
+        other.reply(200)
+        self.ended_by_caller(call, other)
+        self.one_final(call)
+
+    def test_cancel_crosses_503(self):
+        """The caller gave up: no other site may ring."""
+        call = self.call()
+        served = self.first.served(call_id=call.call_id)
+        served.reply(100)
+        call.cancel()
+        self.caller.response(200, "CANCEL", call_id=call.call_id)
+        served.endpoint.reply(served.endpoint.request("CANCEL", call_id=call.call_id), 200)
+        served.reply(503)
+        served.acked()
+        self.assertIn(call.final(6).status, (487, 503))
+        self.assertEqual(self.second.requests("INVITE", call.call_id), [])
+        self.one_final(call)
+
+    def test_cancel_in_the_instant_of_failover(self):
+        """Whoever got the INVITE gets its CANCEL as well, or was given up before he answered."""
+        for offset in (-0.06, -0.03, 0, 0.03):
+            with self.subTest(offset):
+                call = self.call()
+                first = self.first.served(call_id=call.call_id)
+                time.sleep(max(0, first.invite.time + SILENCE + offset - time.monotonic()))
+                call.cancel()
+                final = call.final(6)
+                self.assertIn(final.status, (408, 487))
+                for endpoint in (self.first, self.second):
+                    for invite in endpoint.requests("INVITE", call.call_id):
+                        served = Served(endpoint, invite)
+                        served.reply(200)
+                        self.ended_by_gateway(served)
+                self.one_final(call)
+
+
+class TestStreamCrossings(CrossingCase):
+    """Over TCP and TLS what ends a late answer goes back on the connection that brought it."""
+
+    def late_200(self, signalling):
+        gateway = self.start(Gateway(self.folder, signalling={"teams-oc": signalling}))
+        call = gateway.peer["west"].invite(gateway.proxy, NUMBER, OUTSIDE)
+        late = gateway.peer["teams-1"].served(call_id=call.call_id)
+        other = gateway.peer["teams-2"].served(SILENCE + 2, call.call_id)
+        other.reply(180)
+        call.provisional(180)
+        late.reply(200)
+        ack = late.acked()
+        self.assertIs(ack.connection, late.invite.connection)
+        late.ended()
+        other.reply(200)
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        other.acked()
+        call.dialog_request("BYE")
+        other.ended()
+        self.one_final(call)
+
+    @classmethod
+    def prepare(cls):
+        pass
+
+    def test_late_200_over_tcp(self):
+        self.late_200("TCP")
+
+    def test_late_200_over_tls(self):
+        self.late_200("TLS")
 
 
 class TestCrossingsAtRandom(CrossingCase):
