@@ -10,7 +10,7 @@ import unittest
 from harness import Case, Network, TwoSites, free_port, wait_until
 from harness.name_server import NameServer
 
-SILENCE, SLACK = 0.5, 0.5
+SILENCE, SLACK = 1.0, 0.5
 SETTINGS = {"silenceLimitMs": int(SILENCE * 1000), "progressLimitMs": 1500, "downAfter": 2, "upAfter": 1,
             "probeIntervalMs": 500, "probeTimeoutMs": 300}
 TRANSPORTS = ("udp", "tcp")
