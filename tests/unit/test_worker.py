@@ -39,7 +39,7 @@ def until(condition, what, seconds=20):
 class Client:
     """A raw client of the socket."""
 
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=90):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)  # waits for room in the queue, which a socket with a time-out does not
         self.socket.settimeout(timeout)
