@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
 -- Schema version 2 to 3: limits of peers, SRTP and keepalives of groups, the state of this node. Each new column has a
--- default, which stays out of the digest: the digest of a store is the same before and after (store.c).
+-- default, which stays out of the digest: a store without the new keys has the same digest as before (digest.c).
 
 ALTER TABLE peer ADD COLUMN capacity INTEGER NOT NULL DEFAULT 0;          -- live dialogs; 0 = no limit
 ALTER TABLE peer ADD COLUMN calls_per_second INTEGER NOT NULL DEFAULT 0;  -- 0 = no limit
