@@ -2,6 +2,7 @@
 """The Kamailio module site_failover: who sends, which peer gets a call, requests within a dialog, sockets, RPC."""
 
 import pathlib
+import re
 import sys
 import unittest
 
@@ -339,7 +340,8 @@ class TestIpv6(Gateway):
 class TestRpc(Gateway):
     def test_list_is_paged_by_peer(self):
         first = self.kamailio.call("site_failover.list", "operator", "s:1")
-        self.assertEqual(self.kamailio.call("site_failover.list", "operator", "1"), first)
+        again = self.kamailio.call("site_failover.list", "operator", "1")
+        self.assertEqual(*(re.sub(r"next_probe: \d+", "", text) for text in (again, first)))
         self.assertIn("name: west", first)
         self.assertNotIn("name: east", first)
         self.assertIn("next: west", first)
