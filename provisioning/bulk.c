@@ -178,17 +178,19 @@ static int line_compare(const void *left, const void *right)
 	return *a < *b ? -1 : *a > *b;
 }
 
-static void ranges_leave_out(struct bulk *bulk, struct range_report *report)
+/* Returns how many. */
+static size_t ranges_leave_out(struct bulk *bulk, struct range_report *report)
 {
-	size_t kept = 0;
+	size_t kept = 0, count = bulk->ranges.count;
 
 	qsort(report->lines, report->count, sizeof(*report->lines), line_compare);
 	for (size_t i = 0; i < bulk->ranges.count; i++)
 		if (!bsearch(&bulk->ranges.list[i].line, report->lines, report->count, sizeof(*report->lines),
 			     line_compare))
 			bulk->ranges.list[kept++] = bulk->ranges.list[i];
-	bulk->skipped += bulk->ranges.count - kept;
+	bulk->skipped += count - kept;
 	bulk->ranges.count = kept;
+	return count - kept;
 }
 
 /* Those of the store stand among those of the file, but are not kept there. */
@@ -211,14 +213,18 @@ static int ranges_check_once(struct bulk *bulk, struct store *store, struct rang
 int bulk_ranges_check(struct bulk *bulk, struct store *store)
 {
 	struct range_report report = {.bulk = bulk};
+	size_t left_out;
 	int rc;
 
 	do {
 		report.count = 0;
-		rc = ranges_check_once(bulk, store, &report);
-		if (rc == 0 && report.count)
-			ranges_leave_out(bulk, &report);
-	} while (rc == 0 && report.count && bulk->skip_bad);
+		rc = bulk_cancelled(bulk->progress) ? -ECANCELED : ranges_check_once(bulk, store, &report);
+		left_out = rc == 0 && report.count ? ranges_leave_out(bulk, &report) : 0;
+		if (rc == 0 && report.count && !left_out) { /* another program wrote them */
+			snprintf(store->error, sizeof(store->error), "the store's own ranges do not go together");
+			rc = -EPROTO;
+		}
+	} while (left_out && bulk->skip_bad);
 	free(report.lines);
 	return rc;
 }

@@ -88,12 +88,16 @@ static int statement_run(struct writer *writer, enum statement statement)
 	return statement_end(writer, statement, sqlite3_step(writer->statements[statement]));
 }
 
+static int cancel_check(const struct writer *writer, size_t i)
+{
+	return i % STEP == 0 && bulk_cancelled(writer->bulk->progress) ? -ECANCELED : 0;
+}
+
 static int progress_step(struct writer *writer, size_t i)
 {
-	if (i % STEP)
-		return 0;
-	bulk_advance(writer->bulk->progress, i);
-	return bulk_cancelled(writer->bulk->progress) ? -ECANCELED : 0;
+	if (i % STEP == 0)
+		bulk_advance(writer->bulk->progress, i);
+	return cancel_check(writer, i);
 }
 
 /* --- sets --- */
@@ -263,8 +267,11 @@ static int ranges_compare(struct writer *writer)
 	int rc = 0;
 
 	bulk->ranges_added = bulk->ranges_changed = 0;
-	for (size_t i = 0; i < bulk->ranges.count && rc == 0; i++)
+	for (size_t i = 0; i < bulk->ranges.count && rc == 0; i++) {
 		rc = range_compare(writer, &bulk->ranges.list[i]);
+		if (rc == 0)
+			rc = cancel_check(writer, i);
+	}
 	return rc;
 }
 
@@ -388,7 +395,10 @@ static int numbers_again(struct writer *writer)
 	return rc;
 }
 
-/* Where single numbers changed these are looked at again, else all. */
+/*
+ * Where single numbers changed these are looked at again, else all: an account that was deleted and set again has the
+ * same integer as before, but its sets are gone.
+ */
 static int changes_meet(struct writer *writer, bool other_accounts)
 {
 	struct bulk *bulk = writer->bulk;
@@ -397,8 +407,9 @@ static int changes_meet(struct writer *writer, bool other_accounts)
 	if (bulk->compared && bulk->revision == writer->store->revision && !other_accounts)
 		return 0;
 	int rc = store_integer(writer->store, &wholes,
-			       "SELECT count(*) FROM change_log WHERE revision > ? AND operation = 'import'", "i",
-			       (int64_t)bulk->revision);
+			       "SELECT count(*) FROM change_log WHERE revision > ?"
+			       " AND operation NOT IN " STORE_SMALL_CHANGES,
+			       "i", (int64_t)bulk->revision);
 	if (rc == 0 && bulk->compared)
 		rc = bulk_ranges_check(bulk, writer->store);
 	if (rc || (bulk->fault_count && !bulk->skip_bad))
@@ -456,8 +467,11 @@ static int rows_write(struct writer *writer)
 		if (rc == 0)
 			rc = progress_step(writer, i);
 	}
-	for (size_t i = 0; i < bulk->ranges.count && rc == 0; i++)
+	for (size_t i = 0; i < bulk->ranges.count && rc == 0; i++) {
 		rc = range_write(writer, &bulk->ranges.list[i]);
+		if (rc == 0)
+			rc = cancel_check(writer, i);
+	}
 	return rc;
 }
 

@@ -30,6 +30,23 @@ void job_phase_set(struct job *job, enum job_phase phase, uint64_t total)
 	atomic_store(&job->phase, phase);
 }
 
+int job_commit(struct job *job)
+{
+	int open = JOB_OPEN;
+
+	return atomic_compare_exchange_strong(&job->fate, &open, JOB_COMMITTED) ? 0 : -ECANCELED;
+}
+
+int job_cancel_try(struct job *job)
+{
+	int fate = JOB_OPEN;
+
+	if (!atomic_compare_exchange_strong(&job->fate, &fate, JOB_CANCELLED) && fate == JOB_COMMITTED)
+		return -EALREADY;
+	atomic_store(&job->progress.cancel, true);
+	return 0;
+}
+
 /* Both need no right. */
 void job_priority_lower(void)
 {
@@ -506,9 +523,8 @@ static int job_cancel(struct call *call)
 		return rc;
 	if (job->finished)
 		return fault_set(&call->fault, FAULT_CONFLICT, "job", "it has ended: %s", job_state(job));
-	if (atomic_load(&job->phase) >= JOB_COMMIT)
+	if (job_cancel_try(job) != 0)
 		return fault_set(&call->fault, FAULT_CONFLICT, "job", "it is committed already");
-	atomic_store(&job->progress.cancel, true);
 	integer_add(call->result, "job", job->id);
 	return 0;
 }

@@ -18,6 +18,9 @@
 
 enum job_phase { JOB_START, JOB_READ, JOB_CHECK, JOB_WRITE, JOB_COMMIT, JOB_PUBLISH, JOB_CHECKPOINT, JOB_PHASES };
 
+/** Whether it may still be cancelled is decided once, by whoever comes first. */
+enum job_fate { JOB_OPEN, JOB_CANCELLED, JOB_COMMITTED };
+
 struct job;
 
 struct job_kind {
@@ -39,6 +42,7 @@ struct job {
 	struct bulk_progress progress;
 	atomic_int phase;
 	atomic_int_fast64_t phase_ms; /**< when the phase began */
+	atomic_int fate;              /**< enum job_fate */
 	atomic_bool handed;           /**< the thread waits for the loop to take what it made */
 	atomic_bool ended;            /**< the thread has nothing more to do */
 	bool taken, closing;          /**< under the lock: the loop took it, or will when the thread has ended */
@@ -95,6 +99,12 @@ void job_priority_lower(void);
 
 /** For the thread: a new phase with @p total steps. */
 void job_phase_set(struct job *job, enum job_phase phase, uint64_t total);
+
+/** For the thread: from here on it is not cancelled any more. Returns 0, or -ECANCELED if it has been. */
+int job_commit(struct job *job);
+
+/** For the loop: returns 0, or -EALREADY if it is committed. */
+int job_cancel_try(struct job *job);
 
 /** For the thread: what it made is the loop's now; returns when the loop has taken it. */
 void job_hand_over(struct job *job);

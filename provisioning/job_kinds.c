@@ -90,6 +90,8 @@ static int rows_write(struct job *job, struct bulk *bulk, struct store *store)
 		rc = bulk_apply(bulk, store);
 	if (rc == 0)
 		rc = rows_refused(job, bulk);
+	if (rc == 0)
+		rc = job_commit(job);
 	if (rc) {
 		store_rollback(store);
 		return rc;
@@ -243,6 +245,8 @@ static int export_beside(struct job *job, struct store *store)
 		return file_fault(job, job->path, errno);
 	int rc = rows_export(job, store, file);
 	close(file);
+	if (rc == 0)
+		rc = job_commit(job);
 	if (rc == 0 && rename(name, job->path) != 0)
 		rc = file_fault(job, job->path, errno);
 	if (rc)

@@ -77,6 +77,15 @@ static const char *range_conflict(const struct range *range, const struct range 
 	return NULL;
 }
 
+/* One that a file brings, if there is one: what stands in the store already cannot be left out. */
+static const struct range *range_of_file(const struct range *const *open, unsigned depth)
+{
+	for (unsigned i = depth; i-- > 0;)
+		if (open[i]->line)
+			return open[i];
+	return open[depth - 1];
+}
+
 int ranges_check(const struct ranges *ranges,
 		 int (*report)(void *context, const struct range *range, const struct range *other, const char *reason),
 		 void *context)
@@ -92,8 +101,10 @@ int ranges_check(const struct ranges *ranges,
 		const struct range *around = depth ? open[depth - 1] : NULL;
 		const char *reason = around ? range_conflict(range, around) : NULL;
 		bool again = around && range->first == around->first && range->last == around->last;
-		if (!reason && !again && depth == NUMBER_RANGE_DEPTH)
-			reason = "is nested too deep in";
+		if (!reason && !again && depth == NUMBER_RANGE_DEPTH) {
+			around = range->line ? around : range_of_file(open, depth);
+			reason = range->line ? "is nested too deep in" : "nests too deep with";
+		}
 		if (reason)
 			rc = report(context, range, around, reason);
 		else if (again)

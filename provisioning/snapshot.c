@@ -211,11 +211,10 @@ static int history_check(struct store *store, const struct header *header, uint6
 	if (rc == -ENOENT)
 		return reason_set(reason, -ESTALE, "the store had other content at its revision");
 	if (rc == 0)
-		rc = store_integer(store, &count,
-				   "SELECT count(*) FROM change_log WHERE revision > ? AND operation IN"
-				   " ('account_set', 'number_set', 'number_delete', 'range_set', 'range_delete',"
-				   " 'topology_load')",
-				   "i", (int64_t)header->revision);
+		rc = store_integer(
+			store, &count,
+			"SELECT count(*) FROM change_log WHERE revision > ? AND operation IN " STORE_SMALL_CHANGES, "i",
+			(int64_t)header->revision);
 	if (rc)
 		return reason_set(reason, rc, store->error);
 	*changes = store->revision - header->revision;

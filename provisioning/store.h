@@ -34,6 +34,13 @@ struct store {
 	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */
 };
 
+/**
+ * SQL: operations of the change log after which an account's integer and a set's id still name what they did. Any other
+ * (import, account_delete) makes what was read before worthless.
+ */
+#define STORE_SMALL_CHANGES                                                                                            \
+	"('account_set', 'number_set', 'number_delete', 'range_set', 'range_delete', 'topology_load')"
+
 /** One line of the change log. */
 struct store_change {
 	const char *user, *via, *operation, *arguments; /**< arguments: JSON array */

@@ -353,6 +353,78 @@ static void test_import_meets_changes_that_were_made_while_it_read(void **state)
 	bulk_finish(&bulk);
 }
 
+/* The account has its integer again, but not its sets. */
+static void test_import_meets_an_account_that_was_deleted_and_set_again(void **state)
+{
+	struct provision *provision = *state;
+	struct store *store = provision->provisioner.store;
+	struct bulk_progress progress = {0};
+	struct bulk bulk;
+	char path[128];
+	DONE(ASK(provision, "account_set", "other"));
+	DONE(ASK(provision, "account_set", "acme"));
+	DONE(ASK(provision, "number_set", "+15551230001", "acme", "teamsOperatorConnect"));
+	DONE(ASK(provision, "number_delete", "+15551230001"));
+	file_write(provision, HEAD "+15551230001,,acme,true,,\n+4420,+4429,acme,true,,\n");
+	snprintf(path, sizeof(path), "%s/in.csv", provision->folder);
+	int file = open(path, O_RDONLY);
+	assert_int_equal(bulk_init(&bulk, &progress, store), 0);
+	int64_t account = bulk.account_ids[0];
+	assert_int_equal(bulk_read(&bulk, file), 0);
+	assert_int_equal(bulk_check(&bulk, store), 0);
+	assert_int_equal(bulk_compare(&bulk, store), 0);
+	close(file);
+	DONE(ASK(provision, "account_delete", "acme"));
+	DONE(ASK(provision, "account_set", "acme"));
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(bulk_apply(&bulk, store), 0);
+	assert_int_equal(bulk.account_ids[0], account);
+	assert_int_equal(store_commit(store, &(struct store_change){"u", "v", "import", "[]", NULL}), 0);
+	bulk_finish(&bulk);
+	DONE(ASK(provision, "number_get", "+15551230001"));
+	DONE(ASK(provision, "number_get", "+4425"));
+	digest_is_right(provision);
+}
+
+/* The store holds as many around each other as may be; the file brings one around them, two in them, one beside. */
+static void test_skip_bad_ends_where_ranges_nest_too_deep(void **state)
+{
+	struct provision *provision = *state;
+	char first[24], last[24];
+	accounts(provision);
+	for (int i = 0; i < NUMBER_RANGE_DEPTH; i++) {
+		snprintf(first, sizeof(first), "+1555%07d", 1000 + i);
+		snprintf(last, sizeof(last), "+1555%07d", 9000 - i);
+		DONE(ASK(provision, "range_set", first, last, "acme", "teamsOperatorConnect"));
+	}
+	static const char rows[] = HEAD "+15550000500,+15550009500,acme,true,,\n+15550002000,+15550002900,acme,true,,\n"
+					"+15550003000,+15550003900,acme,true,,\n+4420,+4429,acme,true,,\n";
+	struct json_object *answer = import(provision, rows, NULL);
+	struct json_object *items = provision_get(provision_get(answer, "result"), "items");
+	assert_int_equal(field(answer, "faultCount"), 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(json_object_get_int(provision_get(json_object_array_get_idx(items, i), "line")),
+				 2 + i);
+	json_object_put(answer);
+	answer = import(provision, rows, "skip-bad");
+	assert_int_equal(field(answer, "rowsSkipped"), 3);
+	assert_int_equal(field(answer, "rangesAdded"), 1);
+	is_done(answer);
+}
+
+/* Whoever comes first decides. */
+static void test_a_job_is_either_cancelled_or_committed(void **state)
+{
+	struct job job = {0};
+	(void)state;
+	assert_int_equal(job_cancel_try(&job), 0);
+	assert_int_equal(job_cancel_try(&job), 0);
+	assert_int_equal(job_commit(&job), -ECANCELED);
+	job = (struct job){0};
+	assert_int_equal(job_commit(&job), 0);
+	assert_int_equal(job_cancel_try(&job), -EALREADY);
+}
+
 static void test_export_and_import_give_the_same_store(void **state)
 {
 	struct provision *provision = *state, *copy;
@@ -472,6 +544,9 @@ int main(void)
 					   IMPORT_TEST(test_skip_bad_takes_the_good_rows_and_reports_the_others),
 					   IMPORT_TEST(test_skip_bad_takes_nothing_from_a_file_without_columns),
 					   IMPORT_TEST(test_import_meets_changes_that_were_made_while_it_read),
+					   IMPORT_TEST(test_import_meets_an_account_that_was_deleted_and_set_again),
+					   IMPORT_TEST(test_skip_bad_ends_where_ranges_nest_too_deep),
+					   IMPORT_TEST(test_a_job_is_either_cancelled_or_committed),
 					   IMPORT_TEST(test_export_and_import_give_the_same_store),
 					   IMPORT_TEST(test_import_is_replayed_from_the_log),
 					   IMPORT_TEST(test_jobs_are_refused_by_name),
