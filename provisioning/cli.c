@@ -651,6 +651,16 @@ static int job_file(const struct operation *operation, const char *name, char *b
 	return mkostemp(beside, O_CLOEXEC);
 }
 
+/* Before this process opens the store: see store_file_is(). */
+static bool file_of_store(const struct options *options, const struct operation *operation, const char *name)
+{
+	bool reads = operation->flags & OPERATION_TAKES_FILE, standard = strcmp(name, "-") == 0;
+	struct stat file;
+	int rc = standard ? fstat(reads ? STDIN_FILENO : STDOUT_FILENO, &file) : stat(name, &file);
+
+	return rc == 0 && options->store && store_file_is(options->store, &file);
+}
+
 static bool answer_done(const char *answer)
 {
 	return strncmp(answer, "{\"code\":200,", 12) == 0;
@@ -679,6 +689,9 @@ static int job_run(const struct options *options, const struct operation *operat
 
 	/* what is not waited for is written by the worker's own user to its own path */
 	if (file && count && (waits || (operation->flags & OPERATION_TAKES_FILE))) {
+		if (file_of_store(options, operation, arguments[0]))
+			return fprintf(stderr, "trunkgate: file: %s is a file of the store itself\n", arguments[0]),
+			       EXIT_USAGE;
 		door.file = job_file(operation, arguments[0], beside, sizeof(beside));
 		if (door.file < 0)
 			return fprintf(stderr, "trunkgate: file: %s: %s\n", arguments[0], strerror(errno)), EXIT_USAGE;

@@ -234,17 +234,42 @@ static int rows_export(struct job *job, struct store *store, int file)
 	return rc;
 }
 
+/* What an operator would lose by a slip is refused: whatever is there and is no export, the store first of all. */
+static int place_check(struct job *job, const struct store *store)
+{
+	static const char begin[] = "telephoneNumber";
+	char found[sizeof(begin) - 1];
+	struct stat status;
+
+	if (lstat(job->path, &status) != 0)
+		return errno == ENOENT ? 0 : file_fault(job, job->path, errno);
+	if (store_file_is(store->path, &status))
+		return fault_set(&job->fault, FAULT_BAD_VALUE, "file", "is a file of the store itself");
+	int file = S_ISREG(status.st_mode) ? open(job->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	bool replaceable =
+		file >= 0 && (status.st_size == 0 || (pread(file, found, sizeof(found), 0) == (ssize_t)sizeof(found) &&
+						      memcmp(found, begin, sizeof(found)) == 0));
+	if (file >= 0)
+		store_foreign_close(store, file);
+	return replaceable ? 0 : fault_set(&job->fault, FAULT_BAD_VALUE, "file", "is there already, and is no export");
+}
+
 /* Beside the file first, so that whoever reads it finds a whole one, the earlier or the new. */
 static int export_beside(struct job *job, struct store *store)
 {
 	char name[PATH_MAX + PATH_END_MAX];
+	int rc = place_check(job, store);
 
+	if (rc)
+		return rc;
 	snprintf(name, sizeof(name), "%s.XXXXXX", job->path);
 	int file = mkostemp(name, O_CLOEXEC);
 	if (file < 0)
 		return file_fault(job, job->path, errno);
-	int rc = rows_export(job, store, file);
+	rc = rows_export(job, store, file);
 	close(file);
+	if (rc == 0)
+		rc = place_check(job, store);
 	if (rc == 0)
 		rc = job_commit(job);
 	if (rc == 0 && rename(name, job->path) != 0)

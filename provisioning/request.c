@@ -206,23 +206,43 @@ static int file_fault(struct call *call, const char *reason)
 			 own_user(user, sizeof(user)), reason);
 }
 
+int request_file_check(struct call *call, const struct stat *file)
+{
+	return store_file_is(call->store->path, file)
+		       ? fault_set(&call->fault, FAULT_BAD_VALUE, "file", "is a file of the store itself")
+		       : 0;
+}
+
 /* O_NONBLOCK: a named pipe must not hold the worker. */
-int request_open(struct call *call, int *file)
+static int file_open(struct call *call, int flags, int *file)
 {
 	struct stat status;
+	int fd = open(call->arguments[0], flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return file_fault(call, strerror(errno));
+	int rc = fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ? file_fault(call, "is not a regular file")
+								     : request_file_check(call, &status);
+	if (rc)
+		store_foreign_close(call->store, fd);
+	else
+		*file = fd;
+	return rc;
+}
+
+/* What the name stands for is looked at first by O_PATH, which opens nothing: see store_file_is(). */
+int request_open(struct call *call, int *file)
+{
+	int looked_at = -1;
 
 	if (call->arguments[0][0] != '/')
 		return fault_set(&call->fault, FAULT_BAD_VALUE, "file",
 				 "must start with '/': the worker has a folder of its own");
-	int fd = open(call->arguments[0], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return file_fault(call, strerror(errno));
-	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-		close(fd);
-		return file_fault(call, "is not a regular file");
-	}
-	*file = fd;
-	return 0;
+	int rc = file_open(call, O_PATH, &looked_at);
+	if (rc)
+		return rc;
+	close(looked_at);
+	return file_open(call, O_RDONLY, file);
 }
 
 static int file_read(struct call *call, char **text)
@@ -243,7 +263,7 @@ static int file_read(struct call *call, char **text)
 			break;
 		length += (size_t)n;
 	}
-	close(fd);
+	store_foreign_close(call->store, fd);
 	if (!read_text)
 		return file_fault(call, reason ? reason : strerror(ENOMEM));
 	read_text[length] = '\0';
@@ -372,9 +392,10 @@ static int call_write(struct call *call)
 static int call_run(struct call *call)
 {
 	char *file = NULL;
-	int rc = 0;
+	struct stat passed;
+	int rc = call->file >= 0 && fstat(call->file, &passed) == 0 ? request_file_check(call, &passed) : 0;
 
-	if (call->operation->flags & OPERATION_WRITES)
+	if (rc == 0 && (call->operation->flags & OPERATION_WRITES))
 		rc = jobs_check_change(call->provisioner->jobs, &call->fault);
 	if (rc == 0 && (call->operation->flags & OPERATION_READS_FILE) && !call->document)
 		rc = file_read(call, &file);
@@ -417,6 +438,6 @@ char *request_answer(struct provisioner *provisioner, const char *line, size_t l
 			       : request_refuse(FAULT_BAD_VALUE, "request", reason);
 	json_object_put(request);
 	if (file >= 0)
-		close(file);
+		store_foreign_close(provisioner->store, file);
 	return answer;
 }

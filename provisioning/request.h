@@ -71,6 +71,9 @@ char *request_answer(struct provisioner *provisioner, const char *line, size_t l
 /** Opens the file that argument 1 names, as the worker's user. Returns 0 or the fault. */
 int request_open(struct call *call, int *file);
 
+/** Refuses a file of the store itself. Returns 0 or the fault. */
+int request_file_check(struct call *call, const struct stat *file);
+
 /** An answer that says no, for callers that have nothing to ask. */
 char *request_refuse(int code, const char *field, const char *reason);
 

@@ -180,15 +180,45 @@ static int state_read(struct store *store)
 	return 0;
 }
 
+static int name_stat(const char *path, const char *ending, struct stat *status)
+{
+	char name[PATH_MAX];
+
+	if ((size_t)snprintf(name, sizeof(name), "%s%s", path, ending) >= sizeof(name))
+		return -ENAMETOOLONG;
+	return stat(name, status) == 0 ? 0 : -errno;
+}
+
 /* SQLite would go on writing to a file that was deleted, and acknowledge what nobody can read again. */
 static int file_present(struct store *store)
 {
-	struct stat status;
+	struct stat file, log;
 
-	if (stat(store->path, &status) == 0 && status.st_dev == store->device && status.st_ino == store->inode)
+	if (name_stat(store->path, "", &file) == 0 && file.st_dev == store->device && file.st_ino == store->inode &&
+	    name_stat(store->path, "-wal", &log) == 0 && log.st_ino == store->log_inode)
 		return 0;
-	snprintf(store->error, sizeof(store->error), "%s was deleted or replaced: start again", store->path);
+	snprintf(store->error, sizeof(store->error), "%s or its log was deleted or replaced: start again", store->path);
 	return -ESTALE;
+}
+
+bool store_file_is(const char *path, const struct stat *file)
+{
+	static const char *const endings[] = {"", "-wal", "-shm", "-journal", ".lock", ".snapshot", ".snapshot.new"};
+	struct stat own;
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++)
+		if (name_stat(path, endings[i], &own) == 0 && own.st_dev == file->st_dev && own.st_ino == file->st_ino)
+			return true;
+	return false;
+}
+
+void store_foreign_close(const struct store *store, int fd)
+{
+	struct stat file;
+
+	if (fstat(fd, &file) == 0 && store_file_is(store->path, &file))
+		return;
+	close(fd);
 }
 
 int store_begin(struct store *store)
@@ -494,6 +524,16 @@ static int connection_init(struct store *store)
 	return rc;
 }
 
+/* It is there from the first read until the last connection is closed. */
+static int log_keep(struct store *store)
+{
+	struct stat log;
+	int rc = name_stat(store->path, "-wal", &log);
+
+	store->log_inode = rc == 0 ? log.st_ino : 0;
+	return rc;
+}
+
 static int database_open(struct store *store, const char *path)
 {
 	int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
@@ -505,7 +545,9 @@ static int database_open(struct store *store, const char *path)
 		rc = schema_init(store);
 	if (rc == 0)
 		rc = digest_triggers_add(store);
-	return rc ? rc : state_read(store);
+	if (rc == 0)
+		rc = state_read(store);
+	return rc ? rc : log_keep(store);
 }
 
 static int path_keep(struct store *store, const char *path)

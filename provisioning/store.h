@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "region.h"
 #include "topology.h"
@@ -23,7 +23,7 @@ struct store {
 	int lock; /**< descriptor that holds the lock */
 	char *path;
 	dev_t device;
-	ino_t inode;
+	ino_t inode, log_inode; /**< of the database and its write-ahead log */
 	char id[REGION_STORE_ID_SIZE];
 	uint64_t revision;
 	uint64_t digest[2]; /**< little-endian halves */
@@ -59,6 +59,16 @@ int store_open_again(const struct store *store, struct store **again, char error
 
 /** Reads revision, digest and role afresh, after another connection has changed them. Returns 0 or -errno. */
 int store_refresh(struct store *store);
+
+/**
+ * Is this one of the files of the store at @p path: database, write-ahead log, index, lock, snapshot? A process that
+ * has the store open must not open these: closing any descriptor of a file drops all POSIX locks that the process has
+ * on it, SQLite's too (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+ */
+bool store_file_is(const char *path, const struct stat *file);
+
+/** Closes a descriptor that came from outside; one of the store's own files stays open for good. */
+void store_foreign_close(const struct store *store, int fd);
 
 /** Takes over SQLite's error. Returns its -errno. */
 int store_failed(struct store *store);

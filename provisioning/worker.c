@@ -105,7 +105,7 @@ static void client_close(struct worker *worker, struct client *client)
 	worker->input_total -= client->input_size;
 	close(client->fd);
 	if (client->file >= 0)
-		close(client->file);
+		store_foreign_close(worker->provisioner.store, client->file);
 	free(client->input);
 	free(client->output);
 	*client = worker->clients[--worker->client_count];
@@ -185,7 +185,7 @@ static bool input_grow(struct worker *worker, struct client *client)
 }
 
 /* Of several descriptors the last one counts. */
-static ssize_t input_read(struct client *client)
+static ssize_t input_read(const struct worker *worker, struct client *client)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	struct iovec part = {.iov_base = client->input + client->input_length, .iov_len = READ_SIZE};
@@ -197,7 +197,7 @@ static ssize_t input_read(struct client *client)
 	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 		return n;
 	if (client->file >= 0)
-		close(client->file);
+		store_foreign_close(worker->provisioner.store, client->file);
 	memcpy(&client->file, CMSG_DATA(header), sizeof(client->file));
 	return n;
 }
@@ -207,7 +207,7 @@ static bool input_receive(struct worker *worker, struct client *client)
 {
 	if (!input_grow(worker, client))
 		return true;
-	ssize_t n = input_read(client);
+	ssize_t n = input_read(worker, client);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)

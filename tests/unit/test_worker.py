@@ -430,6 +430,59 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(client.ask("status")["result"]["numbers"], 0)
         self.assertEqual(client.ask("account_set", "other")["code"], 200)
 
+    def test_files_of_the_store_are_neither_read_nor_written_over(self):
+        """A process that closes any descriptor of a file loses SQLite's locks on it."""
+        self.with_snapshot()
+        client = self.client()
+        until(lambda: os.path.exists(self.store + ".snapshot"), "a snapshot")
+        link = os.path.join(self.folder.name, "link.csv")
+        os.symlink(self.store, link)
+        hard = os.path.join(self.folder.name, "hard.csv")
+        os.link(self.store, hard)
+        files = [self.store + ending for ending in ("", "-wal", "-shm", ".lock", ".snapshot")] + [hard]
+        for path in [*files, link]:
+            with self.subTest(path=path):
+                for operation in ("import", "topology_load"):
+                    self.refused(client.ask(operation, path), 400, "file", "is a file of the store itself")
+                for how, operation in ((os.O_RDONLY, "import"), (os.O_WRONLY, "export")):
+                    file = os.open(path, how)
+                    other = Client(self.socket)
+                    request = json.dumps({"operation": operation, "arguments": ["-"]}).encode() + b"\n"
+                    socket.send_fds(other.socket, [request], [file])
+                    self.refused(other.answer(), 400, "file", "is a file of the store itself")
+                    socket.send_fds(other.socket, [b" "], [file])  # never asked for, and replaced
+                    socket.send_fds(other.socket, [b" "], [file])
+                    other.close()
+                    os.close(file)
+                    run = self.cli(operation, path)
+                    self.assertEqual(run.returncode, 2)
+                    self.assertIn("is a file of the store itself", run.stderr)
+        for path in files:
+            job = self.job(client, client.ask("export", path)["result"]["job"])
+            self.assertEqual((job["state"], job["reason"]), ("failed", "is a file of the store itself"), path)
+        job = self.job(client, client.ask("export", self.csv("mine.txt", []))["result"]["job"])
+        self.assertEqual(job["state"], "done")
+        with open(os.path.join(self.folder.name, "mine.txt"), "w", encoding="ascii") as file:
+            file.write("a letter to my mother\n")
+        for path in (file.name, link, self.folder.name):
+            job = self.job(client, client.ask("export", path)["result"]["job"])
+            self.assertEqual((job["state"], job["reason"]), ("failed", "is there already, and is no export"), path)
+        shell = subprocess.run(["sqlite3", self.store, "SELECT count(*) FROM number"], capture_output=True, text=True)
+        self.assertEqual(shell.stdout, "20000\n", shell.stderr)
+        self.assertEqual(client.ask("number_set", "+4420", "acme", "teamsOperatorConnect")["code"], 200)
+        self.kill()
+        self.start_again()
+        self.assertEqual(self.client().ask("number_get", "+4420")["code"], 200)
+
+    def test_log_that_was_deleted_is_told(self):
+        self.start()
+        client = self.client()
+        self.assertEqual(client.ask("account_set", "acme")["code"], 200)
+        os.rename(self.store + "-wal", self.store + ".away")
+        self.refused(client.ask("account_set", "other"), 503, "store", "its log was deleted")
+        os.rename(self.store + ".away", self.store + "-wal")
+        self.assertEqual(client.ask("account_set", "other")["code"], 200)
+
     def test_import_is_left_running_without_waiting(self):
         self.start()
         self.cli("account_set", "acme")
