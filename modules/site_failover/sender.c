@@ -13,6 +13,9 @@
 #include "script.h"
 #include "state.h"
 
+/* So long after the start of Kamailio the first topology may still come: the worker takes about 0.1 s. */
+enum { START_MS = 3000 };
+
 static const enum transport transport_of[] = {
 	[PROTO_UDP] = TRANSPORT_UDP,
 	[PROTO_TCP] = TRANSPORT_TCP,
@@ -100,8 +103,10 @@ int sender_identify(struct sip_msg *msg)
 {
 	struct found found = {};
 	int result = identify(&msg->rcv, &found);
+	if (result == -EAGAIN)
+		return site_clock_ms() - site_state.started_ms < START_MS ? -4 : -3;
 	if (result)
-		return result == -EAGAIN ? -3 : result == -EPROTOTYPE ? -2 : -1;
+		return result == -EPROTOTYPE ? -2 : -1;
 	if (call_state_set_int(CALL_SIDE, found.side) || call_state_set_str(CALL_GROUP, str_of(found.group)) ||
 	    call_state_set_int(CALL_IN, (int)found.peer))
 		return -1;

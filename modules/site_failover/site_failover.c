@@ -338,6 +338,7 @@ static int bind_others(void)
 
 static int mod_init(void)
 {
+	site_state.started_ms = site_clock_ms();
 	if (check_parameters() || check_late_answer() || bind_others() ||
 	    register_module_stats("site_failover", counters) || statistics_register())
 		return -1;

@@ -48,6 +48,7 @@ struct site_state {
 	struct tm_binds tm;
 	struct rr_binds rr;
 	cmd_function drop_replies;
+	uint64_t started_ms;
 	struct site_counters counters;
 };
 

@@ -55,7 +55,7 @@ request_route {
 		if (is_method("ACK")) exit;
 		if ($var(from) == -1) sl_send_reply("403", "Unknown Source");
 		if ($var(from) == -2) sl_send_reply("403", "Wrong Transport");
-		if ($var(from) == -3) sl_send_reply("503", "Nothing Published");
+		if ($var(from) <= -3) sl_send_reply("503", "Nothing Published");
 		exit;
 	}
 	if (is_method("CANCEL")) {

@@ -165,7 +165,7 @@ class TestNothingPublished(Kemi):
     worker = "/bin/false"
 
     def test_return_code_is_that_of_the_native_function(self):
-        self.refused(self.to_service(), 403, "site_identify -3")
+        self.refused(self.to_service(), 403, "site_identify -4")
 
 
 class TestReturnCodes(Kemi):

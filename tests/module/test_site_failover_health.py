@@ -7,6 +7,7 @@ import struct
 import sys
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -190,7 +191,26 @@ event_route[site_failover:{kind}] {{
 
 class TestStatistics(Gateway):
     settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2}
-    parameters = 'modparam("site_failover", "statistics_max", 8)'
+    parameters = """
+tcp_accept_no_cl=yes
+loadmodule "xhttp.so"
+loadmodule "xhttp_prom.so"
+modparam("site_failover", "statistics_max", 8)
+modparam("xhttp_prom", "xhttp_prom_stats", "site_failover:")
+modparam("xhttp_prom", "xhttp_prom_buf_size", 65536)
+"""
+    routes = """
+event_route[xhttp:request] {
+	prom_dispatch();
+}"""
+
+    def test_xhttp_prom_shows_them(self):
+        wait_until(lambda: self.counter("targets_up") == 3, 5)
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        metrics = dict(line.split()[:2] for line in lines if line.strip() and not line.startswith("#"))
+        self.assertEqual(metrics["kamailio_site_failover_targets_up"], "3")
+        self.assertEqual(metrics[f"kamailio_site_failover_target_{self.listed('west')['target']}_state"], "1")
 
     def of(self, peer, name):
         return self.counter(f"target_{self.listed(peer)['target']}_{name}")
