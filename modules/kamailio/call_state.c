@@ -15,6 +15,12 @@ int call_state_int(const char *field, int missing)
 	return value ? (int)kamailio_xavp_int_value(value) : missing;
 }
 
+bool call_state_has(const char *field)
+{
+	str name = str_of(field);
+	return xavp_get_child_with_ival(&root, &name) != NULL;
+}
+
 str call_state_str(const char *field)
 {
 	str name = str_of(field);

@@ -8,6 +8,8 @@
 #ifndef TRUNKGATE_CALL_STATE_H
 #define TRUNKGATE_CALL_STATE_H
 
+#include <stdbool.h>
+
 #include <core/str.h>
 #include <core/xavp.h>
 #include <modules/tm/tm_load.h>
@@ -29,6 +31,8 @@ enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };
 
 /** The number in a field, or @p missing. */
 int call_state_int(const char *field, int missing);
+/** True if the field has a number. */
+bool call_state_has(const char *field);
 /** The text in a field, or the empty str. Valid until the field is set again: copy it to keep it. */
 str call_state_str(const char *field);
 /** Each returns 0 or -ENOMEM. */

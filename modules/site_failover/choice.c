@@ -160,6 +160,13 @@ static int clock_word(uint32_t later_ms)
 	return (int)(uint32_t)(site_clock_ms() + later_ms);
 }
 
+/* Each field costs an allocation in shared memory: those that are 0 are not made. */
+static void reset(const char *field)
+{
+	if (call_state_int(field, 0))
+		call_state_set_int(field, 0);
+}
+
 int choice_emergency(struct sip_msg *msg)
 {
 	site_count(calls_emergency);
@@ -190,10 +197,10 @@ int choice_select(struct sip_msg *msg, str *group)
 		site_count(calls_without_peer);
 		return -2;
 	}
-	call_state_set_int(CALL_SENT, 0);
-	call_state_set_int(CALL_TRIED, 0);
-	call_state_set_int(CALL_END, clock_word(settings.max_call_ms));
+	reset(CALL_SENT);
+	reset(CALL_TRIED);
 	watch_answers(msg);
+	call_state_set_int(CALL_END, clock_word(settings.max_call_ms));
 	return 1;
 }
 
@@ -488,8 +495,8 @@ bool choice_watches(const struct cell *cell)
 
 static void watch_answers(struct sip_msg *msg)
 {
-	if (msg->REQ_METHOD != METHOD_INVITE || call_state_int(CALL_WATCHED, 0))
+	/* chosen for before: tm knows already */
+	if (msg->REQ_METHOD != METHOD_INVITE || call_state_has(CALL_END))
 		return;
-	if (site_state.tm.register_tmcb(msg, NULL, TMCB_RESPONSE_FWDED | TMCB_DESTROY, on_transaction, NULL, NULL) > 0)
-		call_state_set_int(CALL_WATCHED, 1);
+	site_state.tm.register_tmcb(msg, NULL, TMCB_RESPONSE_FWDED | TMCB_DESTROY, on_transaction, NULL, NULL);
 }

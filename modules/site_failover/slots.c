@@ -65,8 +65,11 @@ static bool is_key(const struct slot *slot, const struct slot_key *key)
 	       memcmp(slot->key.address, key->address, sizeof(key->address)) == 0;
 }
 
+/* tm ends its transactions after our tables are gone: then there is nothing to find. */
 void *slots_find(struct slots *slots, const struct slot_key *key)
 {
+	if (!slots)
+		return NULL;
 	uint32_t number = __atomic_load_n(bucket_of(slots, key), __ATOMIC_ACQUIRE);
 	for (; number; number = __atomic_load_n(&record(slots, number)->next, __ATOMIC_ACQUIRE))
 		if (is_key(record(slots, number), key))
@@ -107,7 +110,7 @@ static struct slot *make(struct slots *slots, const struct slot_key *key, void (
 void *slots_find_or_make(struct slots *slots, const struct slot_key *key, void (*start)(void *record))
 {
 	struct slot *slot = slots_find(slots, key);
-	if (slot)
+	if (slot || !slots)
 		return slot;
 	lock_get(&slots->lock);
 	slot = slots_find(slots, key);
@@ -119,7 +122,7 @@ void *slots_find_or_make(struct slots *slots, const struct slot_key *key, void (
 
 void *slots_at(struct slots *slots, uint32_t number)
 {
-	if (number == 0 || number > slots->max || !record(slots, number)->used)
+	if (!slots || number == 0 || number > slots->max || !record(slots, number)->used)
 		return NULL;
 	return record(slots, number);
 }

@@ -22,7 +22,6 @@
 #define CALL_EMERGENCY  "sos"    /* int: 1 = never refused by capacity, drain or health */
 #define CALL_TARGET     "target" /* str: in an event route: URI of the target */
 #define CALL_REASON     "reason" /* str: in an event route: the last failure */
-#define CALL_WATCHED    "watch"  /* int: 1 once tm tells us about the answers */
 
 struct site_parameters {
 	int ringing_limit; /* ms: final answer after a provisional above 100 */

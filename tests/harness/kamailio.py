@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 
-from .daemon import Daemon, processes_of, run
+from .daemon import Daemon, Failure, processes_of, run
 from .paths import binary, module_path
 from .wait import wait_until
 
@@ -59,6 +59,9 @@ class Kamailio(Daemon):
         super().stop(timeout)
         for path in (self.ctl, self.socket):
             path.unlink(missing_ok=True)
+        core = self.folder / "core"
+        if core.exists():
+            raise Failure(f"{self.name} crashed: gdb {self.command[0]} {core}\n{self.log_tail()}")
 
     def rpc(self, *words, timeout=15):
         """kamcmd with these words: (status, output and error in one text)."""

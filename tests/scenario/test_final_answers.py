@@ -423,4 +423,13 @@ class TestNotReady(AnswerCase):
                 words[index] = 'TRUNKGATE_WORKER="/bin/false"'
         self.start(self.gateway.kamailio)
         caller = self.start(Endpoint("127.0.1.10"))
-        self.refused(self.invite(caller=caller), 503)
+        stream = self.start(Endpoint("127.0.1.10", transport="tcp"))
+        just_started = self.invite(caller=caller)
+        self.refused(self.invite(caller=stream), 503)
+        self.assertEqual(just_started.finals(), [])
+
+        def repeated():
+            caller.send(just_started.sent, just_started.proxy)
+            return just_started.finals()
+        wait_until(repeated, 8, "the start is over", 0.5)
+        self.refused(just_started, 503)
