@@ -95,7 +95,8 @@ size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *r
 {
 	struct words words = {.text = text};
 
-	say(&words, "%s replace-origin replace-session-connection ICE=remove",
+	/* ICE-reject: without it rtpengine asks the sender's candidates, and sends media there */
+	say(&words, "%s replace-origin replace-session-connection ICE=remove ICE-reject",
 	    verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
 	say_suites(&words, sender, receiver, kind);
 	/* not endpoint-learning=off: rtpengine 10.5 wants a list there and ignores anything else */

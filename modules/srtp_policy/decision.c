@@ -95,7 +95,7 @@ static bool is_unspecified(const uint8_t address[16])
 
 static bool is_judged(const struct sdp_address *address, const struct sdp_verdict *verdict)
 {
-	if (address->origin == SDP_CANDIDATE) /* rtpengine takes no ICE (ICE=remove) */
+	if (address->origin == SDP_CANDIDATE) /* rtpengine takes none (ICE-reject) */
 		return false;
 	if (address->section > 0 && address->section <= verdict->count &&
 	    verdict->sections[address->section - 1].rejected)

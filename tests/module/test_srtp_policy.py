@@ -209,7 +209,7 @@ class Checks:
                 self.assertEqual(changed, {"checked": 1, f"refused_{name}": 1})
 
     def test_flags_are_those_of_both_groups(self):
-        common = "replace-origin replace-session-connection ICE=remove"
+        common = "replace-origin replace-session-connection ICE=remove ICE-reject"
         for sender, to, verb, flags in (
                 ("plain", "srtp", "offer", f"RTP/SAVP DTLS=off {common} SDES-only-{DEFAULT}"),
                 ("plain", "gcm", "offer", f"RTP/SAVP DTLS=off {common} SDES-only-{GCM}"),

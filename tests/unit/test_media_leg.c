@@ -62,7 +62,8 @@ static void test_words_of_an_offer_are_the_receivers(void **state)
 {
 	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "", "");
 	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
-	const char *rest = " replace-origin replace-session-connection ICE=remove SDES-only-AES_CM_128_HMAC_SHA1_80";
+	const char *rest =
+		" replace-origin replace-session-connection ICE=remove ICE-reject SDES-only-AES_CM_128_HMAC_SHA1_80";
 	static const struct {
 		const char *profile;
 	} expected[] = {{"RTP/SAVP DTLS=off"}, {"RTP/AVP OSRTP-offer DTLS=off"}};
@@ -74,8 +75,9 @@ static void test_words_of_an_offer_are_the_receivers(void **state)
 	assert_string_equal(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", ""), RTPENGINE_OFFER, SDES_ONLY), text);
 	snprintf(text, sizeof(text), "RTP/AVP DTLS=off%s", rest);
 	assert_string_equal(words_of(srtp, rtp, RTPENGINE_OFFER, SDES_ONLY), text);
-	assert_string_equal(words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
-			    "UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove");
+	assert_string_equal(
+		words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
+		"UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove ICE-reject");
 }
 
 static void test_words_of_an_answer_name_no_profile(void **state)
@@ -83,7 +85,7 @@ static void test_words_of_an_answer_name_no_profile(void **state)
 	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "", "none");
 	(void)state;
 	assert_string_equal(words_of(rtp, rtp, RTPENGINE_ANSWER, SDES_ONLY),
-			    "DTLS=off replace-origin replace-session-connection ICE=remove");
+			    "DTLS=off replace-origin replace-session-connection ICE=remove ICE-reject");
 	assert_null(strstr(words_of(srtp, rtp, RTPENGINE_ANSWER, SDES_NO), "RTP/"));
 	assert_ptr_equal(strstr(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", "none"), RTPENGINE_ANSWER, SDES_NO),
 				"OSRTP-accept DTLS=off "),
