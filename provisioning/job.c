@@ -159,7 +159,7 @@ static void job_finish(struct job *job)
 	job->closing = true;
 	pthread_cond_signal(&job->turn);
 	pthread_mutex_unlock(&job->lock);
-	if (!job->joined)
+	if (!job->waits)
 		pthread_join(job->thread, NULL);
 	job_take(job);
 	job->ended_ms = request_clock_ms();
@@ -173,6 +173,30 @@ static void job_drop(struct jobs *jobs, size_t index)
 	job_free(jobs->list[index]);
 	jobs->count--;
 	memmove(jobs->list + index, jobs->list + index + 1, (jobs->count - index) * sizeof(*jobs->list));
+}
+
+/* Of a job that could not be started its own end tells. */
+static void job_begin(struct job *job)
+{
+	int rc = -pthread_create(&job->thread, NULL, job_main, job);
+
+	job->waits = rc != 0;
+	if (rc == 0)
+		return;
+	job_fault_set(job, rc, "");
+	job_finish(job);
+}
+
+/* Once no other runs. */
+static void waiting_begin(const struct jobs *jobs)
+{
+	struct job *job = jobs_running(jobs);
+
+	for (size_t i = 0; job && i < jobs->count; i++)
+		if (!jobs->list[i]->finished && !jobs->list[i]->waits)
+			return;
+	if (job)
+		job_begin(job);
 }
 
 void jobs_poll(struct jobs *jobs)
@@ -193,6 +217,7 @@ void jobs_poll(struct jobs *jobs)
 		if (job->kind->own)
 			job_drop(jobs, i);
 	}
+	waiting_begin(jobs);
 }
 
 void jobs_free(struct jobs *jobs)
@@ -211,7 +236,7 @@ void jobs_free(struct jobs *jobs)
 
 struct job *jobs_running(const struct jobs *jobs)
 {
-	for (size_t i = 0; jobs && i < jobs->count; i++)
+	for (size_t i = jobs ? jobs->count : 0; i-- > 0;)
 		if (!jobs->list[i]->finished)
 			return jobs->list[i];
 	return NULL;
@@ -394,7 +419,8 @@ static int job_start(struct call *call, struct job *job)
 	struct jobs *jobs = call->provisioner->jobs;
 
 	job->id = ++jobs->last_id;
-	int rc = -pthread_create(&job->thread, NULL, job_main, job);
+	job->waits = jobs_running(jobs) != NULL;
+	int rc = job->waits ? 0 : -pthread_create(&job->thread, NULL, job_main, job);
 	if (rc) {
 		job_free(job);
 		return rc;
@@ -402,19 +428,6 @@ static int job_start(struct call *call, struct job *job)
 	jobs_add(jobs, job);
 	integer_add(call->result, "job", job->id);
 	return 0;
-}
-
-/* What is the worker's own ends within a block of its file. */
-static void own_cancel(struct jobs *jobs)
-{
-	struct job *job = jobs_running(jobs);
-
-	if (!job || !job->kind->own)
-		return;
-	atomic_store(&job->progress.cancel, true);
-	pthread_join(job->thread, NULL);
-	job->joined = true;
-	jobs_poll(jobs);
 }
 
 /* One at a time: two would only fight for the disk. */
@@ -425,8 +438,11 @@ static int jobs_ready(struct call *call)
 
 	if (rc)
 		return rc;
-	own_cancel(provisioner->jobs);
-	const struct job *job = jobs_running(provisioner->jobs);
+	struct job *job = jobs_running(provisioner->jobs);
+	if (job && job->kind->own) {
+		job_cancel_try(job); /* the next one starts when it has ended: the disk may hold it for seconds */
+		return 0;
+	}
 	return job ? fault_set(&call->fault, FAULT_CONFLICT, "job", "%s %lld is running: one job at a time",
 			       job->kind->operation, (long long)job->id)
 		   : 0;

@@ -48,6 +48,7 @@ struct job {
 	bool taken, closing;          /**< under the lock: the loop took it, or will when the thread has ended */
 	pthread_mutex_t lock;
 	pthread_cond_t turn;
+	bool waits;    /**< there is no thread yet: one of the worker's own has to end */
 	bool finished; /**< nor has the loop */
 	int64_t started_ms, ended_ms;
 	/* the request */
@@ -62,7 +63,7 @@ struct job {
 	size_t fault_count, fault_kept;
 	struct number_table *table;
 	int publish_rc;
-	bool changed, joined;
+	bool changed;
 	uint64_t *suspects; /**< of verify: numbers that may differ */
 	size_t suspect_count;
 	struct snapshot snapshot;
@@ -85,7 +86,7 @@ void jobs_free(struct jobs *jobs);
 /** Finishes what has ended. */
 void jobs_poll(struct jobs *jobs);
 
-/** The one that runs, or NULL. */
+/** The one that runs, or waits until one of the worker's own has ended; or NULL. */
 struct job *jobs_running(const struct jobs *jobs);
 
 /** Refuses a change while an import writes. Returns 0, or -EIO with @p fault. */

@@ -52,6 +52,13 @@ static int rows_read(struct job *job, struct bulk *bulk, struct store *store)
 	return rc ? rc : bulk_compare(bulk, store);
 }
 
+/* A log that grew until the disk was full would keep it full, and with it the store from any change. */
+static void rows_take_back(struct store *store)
+{
+	store_rollback(store);
+	store_checkpoint_whole(store);
+}
+
 static int rows_commit(struct job *job, struct bulk *bulk, struct store *store)
 {
 	if (!store_changed(store))
@@ -60,10 +67,12 @@ static int rows_commit(struct job *job, struct bulk *bulk, struct store *store)
 		.user = job->user, .via = job->via, .operation = "import", .arguments = job->arguments};
 	int rc = bulk_log_write(bulk, store, store->revision + 1);
 	if (rc) {
-		store_rollback(store);
+		rows_take_back(store);
 		return rc;
 	}
 	rc = store_commit(store, &change);
+	if (rc)
+		rows_take_back(store);
 	job->changed = rc == 0;
 	return rc;
 }
@@ -79,6 +88,7 @@ static int rows_write(struct job *job, struct bulk *bulk, struct store *store)
 	snprintf(pragmas, sizeof(pragmas), "PRAGMA cache_size = -%d; PRAGMA foreign_keys = OFF", CACHE_KB);
 	store->checkpoint_later = true;
 	job_phase_set(job, JOB_WRITE, bulk->count);
+	store_checkpoint_whole(store); /* nothing of it may have to go into the file when the disk is full */
 	int rc = sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);
 	if (rc == 0)
 		rc = store_begin(store);
@@ -93,7 +103,7 @@ static int rows_write(struct job *job, struct bulk *bulk, struct store *store)
 	if (rc == 0)
 		rc = job_commit(job);
 	if (rc) {
-		store_rollback(store);
+		rows_take_back(store);
 		return rc;
 	}
 	atomic_store(&job->phase, JOB_COMMIT);

@@ -18,7 +18,7 @@
 #include "number.h"
 #include "range.h"
 
-enum { VERSION = 2, PAGE = 4096, BLOCK = 1 << 20 };
+enum { VERSION = 2, PAGE = 4096, BLOCK = 1 << 20, SYNC_BLOCKS = 16 };
 static const char magic[8] = "TRNKSNAP";
 
 /* The first page, little-endian like the table itself; then the parts, each from a page on. */
@@ -86,6 +86,8 @@ static int part_write(int file, const char *data, uint64_t size, uint64_t offset
 		memcpy(block, data + at, length);
 		XXH3_64bits_update(state, block, length);
 		rc = bytes_write(file, block, length, offset + at);
+		if (rc == 0 && (at / BLOCK + 1) % SYNC_BLOCKS == 0 && fdatasync(file) != 0)
+			rc = -errno;
 		if (rc == 0 && bulk_cancelled(progress))
 			rc = -ECANCELED;
 	}

@@ -499,6 +499,16 @@ void store_checkpoint(struct store *store)
 	sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
+void store_checkpoint_whole(struct store *store)
+{
+	int64_t timeout = BUSY_TIMEOUT_MS;
+
+	store_integer(store, &timeout, "PRAGMA busy_timeout", "");
+	sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+	sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_timeout(store->db, (int)timeout);
+}
+
 /* WAL keeps readers (a backup, the sqlite3 shell) and the writer apart; FULL makes each commit durable. */
 static int connection_init(struct store *store)
 {

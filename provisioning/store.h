@@ -83,6 +83,9 @@ void store_rollback(struct store *store);
 /** Brings the write-ahead log into the file, as far as no reader needs it; nothing is lost if it cannot. */
 void store_checkpoint(struct store *store);
 
+/** The same, and gives the log's space back; waits a moment for readers. */
+void store_checkpoint_whole(struct store *store);
+
 /** True if rows in the digest changed since store_begin(). */
 bool store_changed(const struct store *store);
 

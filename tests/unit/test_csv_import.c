@@ -425,6 +425,53 @@ static void test_a_job_is_either_cancelled_or_committed(void **state)
 	assert_int_equal(job_cancel_try(&job), -EALREADY);
 }
 
+static atomic_bool held;
+
+/* As one whose disk takes its time. */
+static void *held_main(void *argument)
+{
+	struct job *job = argument;
+	uint64_t one = 1;
+	while (held)
+		usleep(1000);
+	job->rc = -ECANCELED;
+	atomic_store(&job->ended, true);
+	assert_int_equal(write(job->provisioner->jobs->event, &one, sizeof(one)), sizeof(one));
+	return NULL;
+}
+
+/* The loop would stand still if it waited for the worker's own job; the one that was asked for waits instead. */
+static void test_a_job_starts_when_the_workers_own_has_ended(void **state)
+{
+	struct provision *provision = *state;
+	static const struct job_kind kind = {.operation = "held", .own = true};
+	struct job *own = calloc(1, sizeof(*own));
+	char path[128], id[24];
+	accounts(provision);
+	assert_int_equal(jobs_new(&provision->provisioner.jobs), 0);
+	struct jobs *jobs = provision->provisioner.jobs;
+	*own = (struct job){.kind = &kind, .provisioner = &provision->provisioner, .file = -1};
+	pthread_mutex_init(&own->lock, NULL);
+	pthread_cond_init(&own->turn, NULL);
+	held = true;
+	assert_int_equal(pthread_create(&own->thread, NULL, held_main, own), 0);
+	jobs->list[jobs->count++] = own;
+	snprintf(path, sizeof(path), "%s/out.csv", provision->folder);
+	alarm(30);
+	struct json_object *answer = ASK(provision, "export", path);
+	assert_int_equal(json_object_get_int(provision_get(answer, "code")), 200);
+	assert_true(own->progress.cancel);
+	snprintf(id, sizeof(id), "%lld", field(answer, "job"));
+	provision_refused(ASK(provision, "verify"), 409, "job", "export");
+	struct json_object *job = ASK(provision, "job", id);
+	assert_string_equal(json_object_get_string(provision_get(provision_get(job, "result"), "phase")), "start");
+	json_object_put(job);
+	held = false;
+	is_done(job_end(provision, answer));
+	alarm(0);
+	assert_int_equal(jobs->count, 1);
+}
+
 static void test_export_and_import_give_the_same_store(void **state)
 {
 	struct provision *provision = *state, *copy;
@@ -547,6 +594,7 @@ int main(void)
 					   IMPORT_TEST(test_import_meets_an_account_that_was_deleted_and_set_again),
 					   IMPORT_TEST(test_skip_bad_ends_where_ranges_nest_too_deep),
 					   IMPORT_TEST(test_a_job_is_either_cancelled_or_committed),
+					   IMPORT_TEST(test_a_job_starts_when_the_workers_own_has_ended),
 					   IMPORT_TEST(test_export_and_import_give_the_same_store),
 					   IMPORT_TEST(test_import_is_replayed_from_the_log),
 					   IMPORT_TEST(test_jobs_are_refused_by_name),

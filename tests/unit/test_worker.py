@@ -428,6 +428,7 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(client.ask("job_cancel", str(job))["code"], 200)
         self.assertEqual(self.job(client, job)["state"], "cancelled")
         self.assertEqual(client.ask("status")["result"]["numbers"], 0)
+        self.assertEqual(os.path.getsize(self.store + "-wal"), 0)
         self.assertEqual(client.ask("account_set", "other")["code"], 200)
 
     def test_files_of_the_store_are_neither_read_nor_written_over(self):
@@ -500,6 +501,8 @@ class WorkerTest(unittest.TestCase):
         job = self.job(client, client.ask("import", path)["result"]["job"])
         self.assertEqual((job["state"], job["code"]), ("failed", 503), job)
         self.assertEqual(client.ask("status")["result"]["numbers"], 0)
+        self.assertEqual(os.path.getsize(self.store + "-wal"), 0)  # it had grown until nothing fitted any more
+        self.assertEqual(client.ask("account_set", "other")["code"], 200)
         resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         job = self.job(client, client.ask("import", path)["result"]["job"])
         self.assertEqual(job["state"], "done", job)
