@@ -214,7 +214,7 @@ int bulk_ranges_check(struct bulk *bulk, struct store *store)
 {
 	struct range_report report = {.bulk = bulk};
 	size_t left_out;
-	int rc;
+	int rc = 0;
 
 	do {
 		report.count = 0;
