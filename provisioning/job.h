@@ -66,6 +66,8 @@ struct job {
 	bool changed;
 	uint64_t *suspects; /**< of verify: numbers that may differ */
 	size_t suspect_count;
+	uint64_t suspects_beyond; /**< counted, but not named */
+	bool digest_wrong;
 	struct snapshot snapshot;
 };
 

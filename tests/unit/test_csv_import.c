@@ -576,6 +576,48 @@ static void test_verify_names_what_differs(void **state)
 			       "{\"column\":\"+15551230001\",\"reason\":\"the store has attribute set 1, the table"
 			       " attribute set 4\"}"));
 	assert_non_null(strstr(text, "{\"column\":\"+15551230002\""));
+	assert_int_equal(field(answer, "faultCount"), 3);
+	json_object_put(answer);
+}
+
+/* More than are named are counted all the same, each once. */
+static void test_verify_counts_every_difference(void **state)
+{
+	enum { NUMBERS_MANY = 1500, GONE = 1200 };
+	struct provision *provision = *state;
+	static char rows[sizeof(HEAD) + NUMBERS_MANY * 32];
+	size_t used = (size_t)snprintf(rows, sizeof(rows), HEAD);
+	accounts(provision);
+	for (unsigned i = 0; i < NUMBERS_MANY; i++)
+		used += (size_t)snprintf(rows + used, sizeof(rows) - used, "+4420%05u,,acme,true,,\n", i);
+	is_done(import(provision, rows, NULL));
+	is_done(job_end(provision, ASK(provision, "verify")));
+	for (unsigned i = 0; i < GONE; i++)
+		number_table_delete(provision->publisher.table, 442000000 + i);
+	struct json_object *answer = job_end(provision, ASK(provision, "verify"));
+	assert_int_equal(field(answer, "faultCount"), GONE + 1); /* and that the counts differ */
+	json_object_put(answer);
+}
+
+/* What no join finds: a number whose set is gone, whether the table has it or not. */
+static void test_verify_sees_a_number_without_a_set_and_a_wrong_digest(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	is_done(import(provision, NUMBERS, NULL));
+	assert_int_equal(number_table_add_set(provision->publisher.table, 99, 1, span_of("acme"), span_of("")), 0);
+	assert_int_equal(number_table_put(provision->publisher.table, 15551230001, 99), 0);
+	number_table_delete(provision->publisher.table, 15551230002);
+	assert_int_equal(store_run(provision->provisioner.store,
+				   "UPDATE number SET attribute_set = 99 WHERE e164 IN (15551230001, 15551230002)", ""),
+			 0);
+	struct json_object *answer = job_end(provision, ASK(provision, "verify"));
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	assert_non_null(strstr(text,
+			       "{\"column\":\"+15551230001\",\"reason\":\"the store has attribute set 99, which is"
+			       " not there, the table attribute set 99 of other content\"}"));
+	assert_non_null(strstr(text, "{\"column\":\"+15551230002\""));
+	assert_non_null(strstr(text, "{\"column\":\"digest\""));
 	json_object_put(answer);
 }
 
@@ -598,6 +640,8 @@ int main(void)
 					   IMPORT_TEST(test_export_and_import_give_the_same_store),
 					   IMPORT_TEST(test_import_is_replayed_from_the_log),
 					   IMPORT_TEST(test_jobs_are_refused_by_name),
-					   IMPORT_TEST(test_verify_names_what_differs)};
+					   IMPORT_TEST(test_verify_names_what_differs),
+					   IMPORT_TEST(test_verify_counts_every_difference),
+					   IMPORT_TEST(test_verify_sees_a_number_without_a_set_and_a_wrong_digest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
