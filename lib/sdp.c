@@ -363,6 +363,8 @@ static enum sdp_reason connection_begin(struct reader *reader, struct span value
 		return SDP_UNREADABLE; /* rtpengine takes one */
 	reader->connection_seen = true;
 	(reader->current ? reader->current : &reader->session)->connection = connection_address(value);
+	if (reader->current)
+		reader->current->own_connection = true;
 	return SDP_ACCEPTABLE;
 }
 

@@ -30,6 +30,7 @@ enum sdp_secured { SDP_SDES = 1, SDP_DTLS = 2 };
 struct sdp_section {
 	struct span media, profile; /**< "audio", "RTP/SAVP" */
 	struct span connection;     /**< address of c=, its own or the session's; "" = none */
+	bool own_connection;        /**< its own */
 	enum sdp_kind kind;
 	uint16_t port;
 	bool rejected;       /**< port 0 and not bundle-only (RFC 8843): no media, nothing to judge */

@@ -32,12 +32,23 @@ static bool is_type(struct span type, struct span wanted)
 	       (type.len == wanted.len || is_one_of(type.ptr[wanted.len], "; \t\r\n"));
 }
 
+/* Does a line begin as SDP's do? A reader that is lenient about the part's type would find it. */
+static bool has_line_of_sdp(struct span body)
+{
+	for (size_t i = 0; i + 2 <= body.len; i++) {
+		bool begins = i == 0 || is_one_of(body.ptr[i - 1], "\r\n");
+		if (begins && (memcmp(body.ptr + i, "v=", 2) == 0 || memcmp(body.ptr + i, "m=", 2) == 0))
+			return true;
+	}
+	return false;
+}
+
 static enum sdp_body kind_of_parts(struct span type, struct span body)
 {
 	size_t parts = count(body, SPAN_LIT("application/sdp"));
 
 	if (parts == 0)
-		return SDP_BODY_NONE;
+		return has_line_of_sdp(body) ? SDP_BODY_BAD : SDP_BODY_NONE;
 	return parts == 1 && is_type(type, SPAN_LIT("multipart/mixed")) ? SDP_BODY_OPEN : SDP_BODY_BAD;
 }
 

@@ -8,8 +8,8 @@
 enum sdp_body {
 	SDP_BODY_NONE, /**< no SDP: nothing to judge */
 	SDP_BODY_OPEN, /**< application/sdp, or multipart/mixed with one such part */
-	SDP_BODY_BAD,  /**< calls itself SDP, but a relay cannot replace it: several parts, or within another kind of
-			  body */
+	SDP_BODY_BAD,  /**< SDP, but a relay cannot replace it: several parts, in another kind of body, or a part that
+			  does not call itself so */
 };
 
 /** By the value of Content-Type ("" = none) and the body; either may hold anything, zero bytes too. */

@@ -93,12 +93,23 @@ static bool is_unspecified(const uint8_t address[16])
 	return memcmp(address, mapped, 16) == 0 || memcmp(address, zero, 16) == 0;
 }
 
+/* Then the address of the session is nobody's (RFC 8866 5.7). */
+static bool all_have_their_own(const struct sdp_verdict *verdict)
+{
+	for (unsigned i = 0; i < verdict->count; i++)
+		if (!verdict->sections[i].rejected && !verdict->sections[i].own_connection)
+			return false;
+	return true;
+}
+
 static bool is_judged(const struct sdp_address *address, const struct sdp_verdict *verdict)
 {
 	if (address->origin == SDP_CANDIDATE) /* rtpengine takes none (ICE-reject) */
 		return false;
 	if (address->section > 0 && address->section <= verdict->count &&
 	    verdict->sections[address->section - 1].rejected)
+		return false;
+	if (address->section == 0 && address->origin == SDP_CONNECTION && all_have_their_own(verdict))
 		return false;
 	return !address->numeric || !is_unspecified(address->bytes);
 }

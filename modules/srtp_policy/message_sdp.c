@@ -19,10 +19,22 @@ static struct span body_of(struct sip_msg *msg)
 	return body ? (struct span){body, (size_t)(msg->buf + msg->len - body)} : (struct span){};
 }
 
-/* Bytes past Content-Length would stay behind the SDP that rtpengine writes. */
+/* Bytes past Content-Length would stay behind the SDP that rtpengine writes; without that header the module rtpengine
+ * writes none. Kamailio itself refuses a second one.
+ */
 static bool has_exact_length(struct sip_msg *msg, struct span body)
 {
 	return msg->content_length && get_content_length(msg) == (long)body.len;
+}
+
+/* Of two, Kamailio takes the first, and the peer may take the other. The compact form is of the same type. */
+static bool has_several_types(struct sip_msg *msg)
+{
+	unsigned count = 0;
+
+	for (const struct hdr_field *header = msg->headers; header; header = header->next)
+		count += header->type == HDR_CONTENTTYPE_T;
+	return count > 1;
 }
 
 int message_sdp(struct sip_msg *msg, struct span *sdp)
@@ -30,6 +42,8 @@ int message_sdp(struct sip_msg *msg, struct span *sdp)
 	struct span body = body_of(msg);
 	struct span type = msg->content_type ? span_of_str(&msg->content_type->body) : (struct span){};
 
+	if (body.len > 0 && has_several_types(msg))
+		return -EINVAL;
 	switch (sdp_body_kind(type, body)) {
 	case SDP_BODY_NONE:
 		return 0;

@@ -7,6 +7,7 @@ from harness import sdp, wait_until
 from harness.media import FOUND, INTRUDER, INTRUDERS_TONE, OUTSIDE, TONES, MediaCase
 from harness.rtp import RtpEndpoint, crypto_line, key_of, media_of, new_key, samples_of, share_of, tone
 from harness.rtpengine import ask
+from harness.sip import Message
 from harness.stun import StunResponder
 
 
@@ -73,6 +74,50 @@ class TestRefusedAnswers(MediaCase):
         self.assertEqual(self.plain_on_the_secured_leg(), [])
 
 
+class TestHiddenSdp(MediaCase):
+    """SDP that one reader sees and another does not; each on its own is a header that may be there."""
+
+    HIDING = ([("Content-Type", "text/plain")], [("c", "text/plain")],
+              [("Content-Type", "application/sdp"), ("c", "text/plain")])
+
+    def test_answer_is_refused(self):
+        for headers in self.HIDING:
+            with self.subTest(headers):
+                call, served = self.call()
+                served.reply(200, headers=headers, body=sdp(INTRUDER))
+                self.assertEqual(call.final().status, 488)
+                served.acked()
+                self.ended_by_us(self.teams, call)
+
+    def test_offer_is_refused(self):
+        for headers in self.HIDING:
+            with self.subTest(headers):
+                call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, headers=headers, body=sdp(INTRUDER))
+                self.assertEqual(call.final().status, 488)
+                self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
+
+    def test_part_with_white_space_in_its_type_is_refused(self):
+        call, served = self.call()
+        response = Message.parse(bytes(served.reply(100)))
+        response.first = "SIP/2.0 200 OK"
+        response.set("To", served.invite.get("To") + ";tag=callee")
+        response.headers += [["Contact", self.teams.contact], ["Content-Type", "multipart/mixed;boundary=b"]]
+        response.body = f"--b\r\nContent-Type: application/ sdp\r\n\r\n{sdp(INTRUDER)}\r\n--b--\r\n"
+        self.teams.send(response, served.invite.source)
+        self.assertEqual(call.final().status, 488)
+
+    def test_second_content_length_passes_nobody(self):
+        for line in ("l: 9", "Content-Length: 0"):
+            with self.subTest(line):
+                call, served = self.call()
+                answer = bytes(served.reply(100)).replace(b"SIP/2.0 100 Trying", b"SIP/2.0 200 OK")
+                body = sdp(INTRUDER).encode()
+                self.teams.send(answer.replace(b"Content-Length: 0\r\n\r\n", b"".join((
+                    b"Content-Type: application/sdp\r\n", line.encode(),
+                    b"\r\nContent-Length: %d\r\n\r\n" % len(body), body))), served.invite.source)
+                self.assertEqual(call.final().status, 488)
+
+
 class TestMediaAddresses(MediaCase):
     LIMITED = ("west", "teams-1")
 
@@ -126,6 +171,12 @@ class TestMediaAddresses(MediaCase):
                 self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
         self.assertEqual(self.counter("refused_address"), before + 4)
         self.assertIn(f"media address ::ffff:{INTRUDER} of operator west is not allowed", self.gateway.kamailio.log())
+
+        # Where each stream has an address of its own, that of the session is nobody's.
+        body = sdp(INTRUDER, self.media["west"].port).replace("a=rtpmap", f"c=IN IP4 {self.west.host}\r\na=rtpmap")
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=body)
+        self.teams.served(call_id=call.call_id).reply(486)
+        call.final()
 
         call, served = self.call()
         body = self.secure("teams").replace(self.teams.host, INTRUDER)

@@ -323,6 +323,7 @@ static void test_connection_of_a_section_is_its_own_or_the_sessions(void **state
 	check(SRTP_OPTIONAL, HEAD AVP "c=IN IP4 198.51.100.7/127\r\n" AVP);
 	assert_true(span_equal(verdict.sections[0].connection, SPAN_LIT("198.51.100.7")));
 	assert_true(span_equal(verdict.sections[1].connection, SPAN_LIT("192.0.2.1")));
+	assert_true(verdict.sections[0].own_connection && !verdict.sections[1].own_connection);
 	check(SRTP_OPTIONAL, "v=0\r\n" AVP);
 	assert_int_equal(verdict.sections[0].connection.len, 0);
 }

@@ -22,6 +22,8 @@ static const struct {
 	{"MultiPart/Mixed", PART, SDP_BODY_OPEN},
 	{"multipart/mixed;boundary=b", PART PART "--b--", SDP_BODY_BAD},
 	{"multipart/mixed;boundary=b", OTHER "--b--", SDP_BODY_NONE},
+	{"multipart/mixed;boundary=b", "--b\r\nContent-Type: application/ sdp\r\n\r\nv=0\r\n--b--", SDP_BODY_BAD},
+	{"multipart/mixed;boundary=b", "--b\r\n\r\ns=-\nm=audio 9 RTP/AVP 8\r\n--b--", SDP_BODY_BAD},
 	{"multipart/alternative;boundary=b", PART, SDP_BODY_BAD},
 	{"multipart/signed", PART, SDP_BODY_BAD},
 	{"multipart/mixedx", PART, SDP_BODY_BAD},
