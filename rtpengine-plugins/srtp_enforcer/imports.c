@@ -7,18 +7,21 @@
 #include <link.h>
 #include <stdio.h>
 
+/* Rows of the table below that are asked for by name. */
+enum { BIND, USE_SRTP, PCRE_EXEC };
+
 /* Calls by which a datagram or a profile could pass; each version imports exactly those of its bit. */
 static const struct {
 	const char *name;
 	unsigned versions;
 } watched[] = {
+	[BIND] = {"bind", NG_10_5 | NG_12_5},
+	[USE_SRTP] = {"SSL_CTX_set_tlsext_use_srtp", NG_10_5 | NG_12_5},
+	[PCRE_EXEC] = {"pcre_exec", NG_10_5},
 	{"recvmsg", NG_10_5 | NG_12_5},
 	{"sendmsg", NG_10_5 | NG_12_5},
-	{"bind", NG_10_5 | NG_12_5},
-	{"SSL_CTX_set_tlsext_use_srtp", NG_10_5 | NG_12_5},
-	{"sendto", NG_10_5 | NG_12_5}, /* media, legacy control */
-	{"send", NG_10_5},             /* graphite, homer */
-	{"pcre_exec", NG_10_5},
+	{"sendto", NG_10_5 | NG_12_5},               /* media, legacy control */
+	{"send", NG_10_5},                           /* graphite, homer */
 	{"io_uring_submit_and_get_events", NG_12_5}, /* media only */
 	{"recv", 0},
 	{"recvfrom", 0},
@@ -56,15 +59,28 @@ static bool differs(const bool *found, enum ng_version version, const char *name
 	return false;
 }
 
-int imports_check(imports_next *next, void *program, enum ng_version *version, char text[IMPORTS_TEXT_MAX])
+static void find(imports_next *next, void *program, bool found[WATCHED])
 {
-	bool found[WATCHED] = {false};
-	size_t position = 0, row = 0;
+	size_t position = 0;
 	for (const char *name; (name = next(program, &position));)
 		for (size_t i = 0; i < WATCHED; i++)
 			found[i] = found[i] || strcmp(name, watched[i].name) == 0;
+}
+
+bool imports_are_relay(imports_next *next, void *program)
+{
+	bool found[WATCHED] = {false};
+	find(next, program, found);
+	return found[USE_SRTP] && found[BIND];
+}
+
+int imports_check(imports_next *next, void *program, enum ng_version *version, char text[IMPORTS_TEXT_MAX])
+{
+	bool found[WATCHED] = {false};
+	size_t row = 0;
+	find(next, program, found);
 	/* the version with its own mark, for the text; else the last */
-	while (row + 1 < VERSIONS && !(found[6] && versions[row].version == NG_10_5))
+	while (row + 1 < VERSIONS && !(found[PCRE_EXEC] && versions[row].version == NG_10_5))
 		row++;
 	if (differs(found, versions[row].version, versions[row].name, text))
 		return -ENOTSUP;
@@ -120,11 +136,24 @@ static const char *elf_next(void *program, size_t *position)
 	return NULL;
 }
 
+/* False if it has none. */
+static bool self_read(struct elf *elf)
+{
+	*elf = (struct elf){0};
+	dl_iterate_phdr(program_read, elf);
+	return elf->symbols && elf->strings && elf->count;
+}
+
+bool imports_are_relay_self(void)
+{
+	struct elf elf;
+	return self_read(&elf) && imports_are_relay(elf_next, &elf);
+}
+
 int imports_check_self(enum ng_version *version, char text[IMPORTS_TEXT_MAX])
 {
-	struct elf elf = {0};
-	dl_iterate_phdr(program_read, &elf);
-	if (!elf.symbols || !elf.strings || !elf.count) {
+	struct elf elf;
+	if (!self_read(&elf)) {
 		snprintf(text, IMPORTS_TEXT_MAX, "the program has no table of imports");
 		return -ENOTSUP;
 	}

@@ -13,7 +13,11 @@ typedef const char *imports_next(void *program, size_t *position);
 /** Finds the version whose imports these are. Returns 0, or -ENOTSUP with @p text saying what lacks or is too much. */
 int imports_check(imports_next *next, void *program, enum ng_version *version, char text[IMPORTS_TEXT_MAX]);
 
+/** Does the program do what rtpengine does, whatever its name: offer DTLS-SRTP, and open sockets itself? */
+bool imports_are_relay(imports_next *next, void *program);
+
 /** The same for the program that this process runs. */
 int imports_check_self(enum ng_version *version, char text[IMPORTS_TEXT_MAX]);
+bool imports_are_relay_self(void);
 
 #endif

@@ -430,6 +430,7 @@ static int profiles_first(void *context, const char *profiles)
 	return real.profiles == profiles_first ? 1 : real.profiles(context, profiles);
 }
 
+/* By name; by what it imports where another name (dpkg-divert, a copy), ld.so or valgrind hides it. */
 static bool is_rtpengine(void)
 {
 	char path[4096];
@@ -438,7 +439,7 @@ static bool is_rtpengine(void)
 		length = snprintf(path, sizeof(path), "/%s", (const char *)getauxval(AT_EXECFN));
 	path[(size_t)length < sizeof(path) ? (size_t)length : sizeof(path) - 1] = '\0';
 	const char *slash = strrchr(path, '/');
-	return slash && strcmp(slash + 1, "rtpengine") == 0;
+	return (slash && strcmp(slash + 1, "rtpengine") == 0) || imports_are_relay_self();
 }
 
 /* Returns the file's length, 0 if it cannot be read: then rtpengine says so itself. */

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 from random import Random
 
@@ -625,8 +626,40 @@ class TestStart(Case):
         self.assertIn(f"Environment=LD_PRELOAD={installed[str(PLUGIN)]}", lines)
         self.assertIn("Restart=on-failure", lines)
 
+    def assert_guarded(self, program, name):
+        rtpengine = Rtpengine(self.folder, plugin=True, name=name)
+        at = rtpengine.command.index("rtpengine")
+        rtpengine.command[at:at + 1] = program
+        self.start(rtpengine)
+        self.assertIn("not allowed", rtpengine.ng("start recording", call_id="x")["error-reason"])
+
+    def test_another_name_or_way_of_start_leaves_it_guarded(self):
+        program = shutil.which("rtpengine")
+        renamed = shutil.copy(program, self.folder / "rtpengine.distrib")  # as dpkg-divert calls it
+        loader = subprocess.run(["readelf", "-l", program], capture_output=True, text=True, check=True).stdout
+        loader = re.search(r"program interpreter: (\S+)\]", loader).group(1)
+        self.assert_guarded([str(renamed)], "renamed")
+        self.assert_guarded([loader, program], "by-loader")
+
+    def test_without_proc_it_is_guarded(self):
+        if os.geteuid() != 0:
+            self.skipTest("a folder without /proc needs root")
+        self.assert_guarded(["unshare", "--mount", "--propagation=private", "sh", "-c",
+                             'mount -t tmpfs none /proc && exec rtpengine "$@"', "sh"], "no-proc")
+
+    def test_a_relay_of_unknown_imports_is_refused_by_any_name(self):
+        source = self.folder.write("relay.c", "int bind(), SSL_CTX_set_tlsext_use_srtp(), recvmmsg();\n"
+                                   "int main(int argc, char **argv) { return argc > 9 ? bind() + recvmmsg() + "
+                                   "SSL_CTX_set_tlsext_use_srtp() : 0; }\n")
+        program = self.folder / "relay"
+        subprocess.run(["cc", "-o", program, source, "-l:libssl.so.3"], check=True, capture_output=True)
+        done = subprocess.run([program, "--listen-ng=127.0.0.1:1", "--config-file=none"], capture_output=True,
+                              text=True, env={**os.environ, "LD_PRELOAD": str(PLUGIN)})
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertIn("rtpengine is not started: the program does not import", done.stderr)
+
     def test_other_programs_do_not_notice_it(self):
-        for command in (["bash", "-c", "echo hello"], ["perl", "-e", "print 'hello'"], ["rtpengine", "--version"]):
+        for command in (["openssl", "version"], ["bash", "-c", "echo hello"], ["perl", "-e", "print 'hello'"], ["rtpengine", "--version"]):
             done = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(PLUGIN)}, capture_output=True,
                                   text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
