@@ -21,8 +21,9 @@ struct verifier {
 	const struct region *region;
 	uint64_t *suspects;
 	size_t count, room;
+	bool uncounted;  /* the store's count is not that of its rows */
 	uint64_t beyond; /* suspects for which there was no room */
-	uint64_t seen, found;
+	uint64_t seen, rows, found;
 };
 
 static int suspect_add(struct verifier *verifier, uint64_t e164)
@@ -112,6 +113,7 @@ static int number_compare(struct verifier *verifier, sqlite3_stmt *statement)
 	int rc = 0;
 
 	set_read(statement, &stored);
+	verifier->rows++;
 	verifier->found++;
 	if (!set_equal(&stored, &published)) {
 		verifier->found--;
@@ -210,6 +212,7 @@ static int all_compare(struct verifier *verifier)
 
 	if (rc == 0)
 		rc = ranges_compare(verifier);
+	verifier->uncounted = verifier->rows != (uint64_t)verifier->store->number_count;
 	return rc ? rc : digest_compare(verifier);
 }
 
@@ -271,7 +274,8 @@ static int verify_run(struct job *job, struct store *store)
 	if (rc == 0)
 		rc = suspects_again(&verifier);
 	/* only then: for each number of the table the store has to be asked */
-	if (rc == 0 && (verifier.count || number_table_count(verifier.region) != (uint64_t)store->number_count))
+	if (rc == 0 && (verifier.count || verifier.uncounted ||
+			number_table_count(verifier.region) != (uint64_t)store->number_count))
 		rc = table_compare(&verifier);
 	for (int i = 0; i < ROUNDS && rc == 0 && verifier.count > TOLD_MAX; i++)
 		rc = suspects_again(&verifier);

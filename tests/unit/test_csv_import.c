@@ -621,6 +621,20 @@ static void test_verify_sees_a_number_without_a_set_and_a_wrong_digest(void **st
 	json_object_put(answer);
 }
 
+/* As another program does it: the count is not kept, so that it is that of the table. */
+static void test_verify_sees_a_number_that_only_the_table_has(void **state)
+{
+	struct provision *provision = *state;
+	accounts(provision);
+	is_done(import(provision, NUMBERS, NULL));
+	assert_int_equal(store_run(provision->provisioner.store, "DELETE FROM number WHERE e164 = 15551230003", ""), 0);
+	assert_int_equal(store_refresh(provision->provisioner.store), 0);
+	struct json_object *answer = job_end(provision, ASK(provision, "verify"));
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	assert_non_null(strstr(text, "{\"column\":\"+15551230003\""));
+	json_object_put(answer);
+}
+
 #define IMPORT_TEST(name) cmocka_unit_test_setup_teardown(name, provision_region_init, import_finish)
 
 int main(void)
@@ -642,6 +656,7 @@ int main(void)
 					   IMPORT_TEST(test_jobs_are_refused_by_name),
 					   IMPORT_TEST(test_verify_names_what_differs),
 					   IMPORT_TEST(test_verify_counts_every_difference),
+					   IMPORT_TEST(test_verify_sees_a_number_that_only_the_table_has),
 					   IMPORT_TEST(test_verify_sees_a_number_without_a_set_and_a_wrong_digest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
