@@ -12,6 +12,7 @@ static const struct {
 	[ENFORCER_UNREADABLE] = {"unreadable-message", "a message that cannot be read without doubt"},
 	[ENFORCER_COMMAND] = {"command", "this command is not allowed"},
 	[ENFORCER_RECORDING] = {"recording", "recording is not allowed"},
+	[ENFORCER_DEBUG] = {"debug", "the flag debug puts keys into the log"},
 	[ENFORCER_PLAIN_COPY] = {"plain-copy", "a copy of a call must be SRTP"},
 	[ENFORCER_TOO_LARGE] = {"too-large", "too large for rtpengine's buffer"},
 };
@@ -88,33 +89,67 @@ static bool is_off(struct span value)
 	return ng_key_is(value, "off") || ng_key_is(value, "no") || ng_key_is(value, "disabled") || value.len == 0;
 }
 
-static bool has_recording_flag(const struct ng_message *message)
+/* What a request may not ask for unless it is allowed: as a key, in the list of flags, or in the string of flags that
+ * rtpengine 12.5 reads itself. All that begins so is meant. */
+static const struct {
+	const char *word, *allow;
+	enum enforcer_reason reason;
+} wishes[] = {
+	{"record", "start recording", ENFORCER_RECORDING},
+	{"vsc-", "start recording", ENFORCER_RECORDING}, /* recording that the caller starts by DTMF */
+	{"debug", "debug", ENFORCER_DEBUG},
+};
+
+static bool begins_with(struct span text, const char *word)
 {
-	char room[64];
-	struct span text;
-	struct ng_value item;
-	const struct ng_value *flags = ng_find(message, "flags");
-	if (!flags || flags->type != NG_LIST)
-		return false;
-	for (struct span rest = ng_items(flags); ng_item_next(message->format, &rest, &item);)
-		if (!ng_text(message->format, &item, room, sizeof(room), &text) && text.len >= 11 &&
-		    ng_key_is((struct span){text.ptr, 11}, "record-call"))
+	size_t length = strlen(word);
+	return text.len >= length && ng_key_is((struct span){text.ptr, length}, word);
+}
+
+static bool holds(struct span text, const char *word)
+{
+	for (; text.len; text = (struct span){text.ptr + 1, text.len - 1})
+		if (begins_with(text, word))
 			return true;
 	return false;
 }
 
-/* "record-call" as a key, in the list of flags, or in the string of flags that rtpengine 12.5 reads itself. */
-static bool records(const struct ng_message *message, char *room, size_t size)
+static bool is_among_flags(const struct ng_message *message, const char *word, char *room, size_t size)
 {
 	struct span text;
-	const struct ng_value *value = ng_find(message, "record-call");
-	if (value && (ng_text(message->format, value, room, size, &text) || !is_off(text)))
+	struct ng_value item;
+	const struct ng_value *flags = ng_find(message, "flags");
+	if (!flags)
+		return false;
+	for (struct span rest = ng_items(flags); ng_item_next(message->format, &rest, &item);)
+		if (!ng_text(message->format, &item, room, size, &text) && begins_with(text, word))
+			return true;
+	return false;
+}
+
+static bool asks_for(const struct ng_message *message, const char *word, char *room, size_t size)
+{
+	struct span text;
+	for (unsigned i = 0; i < message->count; i++) {
+		const struct ng_entry *entry = &message->entries[i];
+		if (begins_with(entry->key, word) &&
+		    (ng_text(message->format, &entry->value, room, size, &text) || !is_off(text)))
+			return true;
+	}
+	const struct ng_value *value = ng_find(message, "rtpp-flags");
+	if (value && (ng_text(message->format, value, room, size, &text) || holds(text, word)))
 		return true;
-	value = ng_find(message, "rtpp-flags");
-	if (value && (ng_text(message->format, value, room, size, &text) ||
-		      (text.len && memmem(text.ptr, text.len, "record", 6))))
-		return true;
-	return has_recording_flag(message);
+	return is_among_flags(message, word, room, size);
+}
+
+/* Returns a reason, 0 if it asks for nothing of the kind. */
+static unsigned wishes_check(const struct enforcer *enforcer, struct enforcer_room *room)
+{
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++)
+		if (!enforcer_allows(enforcer->allow, wishes[i].allow) &&
+		    asks_for(&room->message, wishes[i].word, room->sdp, sizeof(room->sdp)))
+			return wishes[i].reason;
+	return 0;
 }
 
 /* Of "subscribe request": the profile that is asked for. None is fine: one is added. */
@@ -202,15 +237,15 @@ static unsigned check(struct request *request, struct enforcer_outcome *outcome)
 	const struct ng_value *flags = ng_find(&room->message, "flags");
 	if (flags && flags->type != NG_LIST)
 		return ENFORCER_UNREADABLE;
-	if (!enforcer_allows(enforcer->allow, "start recording") &&
-	    records(&room->message, room->sdp, sizeof(room->sdp)))
-		return ENFORCER_RECORDING;
+	unsigned reason = wishes_check(enforcer, room);
+	if (reason)
+		return reason;
 	if (request->command->copy && !enforcer_allows(enforcer->allow, "plain subscribe")) {
 		request->policy.mode = SRTP_REQUIRED;
 		if (asks_for_plain(&room->message))
 			return ENFORCER_PLAIN_COPY;
 	}
-	unsigned reason = sdp_take(request);
+	reason = sdp_take(request);
 	if (reason)
 		return reason;
 	long length = request_write(request);

@@ -30,6 +30,7 @@ enum enforcer_reason {
 	ENFORCER_UNREADABLE = SDP_REASONS, /**< no message of the protocol, or ambiguous */
 	ENFORCER_COMMAND,                  /**< a command that is not allowed */
 	ENFORCER_RECORDING,                /**< a flag that records the call in plain */
+	ENFORCER_DEBUG,                    /**< a flag that makes rtpengine log the call's keys */
 	ENFORCER_PLAIN_COPY,               /**< a plain copy of a call is asked for */
 	ENFORCER_TOO_LARGE,                /**< does not fit rtpengine's buffer once its flags are in */
 	ENFORCER_REASONS,

@@ -8,20 +8,46 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <syslog.h>
 
 /* Short options of both versions that take a value: the rest of their word, or the next one. */
 static const char short_with_value[] = "GLMNTabcdgiklmnoprstuwxy";
 
-/* Short spellings of options that matter here. */
-static const struct {
-	char letter;
-	const char *name;
-} short_names[] = {{'n', "listen-ng"}, {'N', "listen-tcp-ng"}, {'l', "listen-tcp"}, {'u', "listen-udp"},
-		   {'m', "port-min"},  {'M', "port-max"},      {'E', "log-stderr"}, {'v', "version"},
-		   {'h', "help"},      {'?', "help"}};
+/* What an option means here. */
+enum meaning { DOOR, LEAK, LISTEN_NG, PORT_MIN, PORT_MAX, CONFIG_FILE, CONFIG_SECTION, LOG_STDERR, LEVEL, INFORMS };
 
-/* Doors that no datagram of ours guards. */
-static const char *const doors[] = {"listen-tcp-ng", "listen-http", "listen-https", "listen-udp", "listen-tcp"};
+/* Options that matter, with their short letters. The first are a bit each: refused unless allowed by name. */
+static const struct known {
+	const char *name;
+	char letter;
+	enum meaning meaning;
+} known[] = {
+	/* doors that no datagram of ours guards */
+	{"listen-tcp-ng", 'N', DOOR},
+	{"listen-http", 0, DOOR},
+	{"listen-https", 0, DOOR},
+	{"listen-udp", 'u', DOOR},
+	{"listen-tcp", 'l', DOOR},
+	/* keys in the log */
+	{"log-srtp-keys", 'F', LEAK},
+	{"debug-srtp", 0, LEAK},
+
+	{"listen-ng", 'n', LISTEN_NG},
+	{"port-min", 'm', PORT_MIN},
+	{"port-max", 'M', PORT_MAX},
+	{"config-file", 0, CONFIG_FILE},
+	{"config-section", 0, CONFIG_SECTION},
+	{"log-stderr", 'E', LOG_STDERR},
+	{"log-level", 'L', LEVEL},
+	{"log-level-control", 0, LEVEL},
+	{"log-level-srtp", 0, LEVEL},
+	{"version", 'v', INFORMS},
+	{"help", 'h', INFORMS},
+	{"help", '?', INFORMS},
+	{"help-all", 0, INFORMS},
+};
+
+enum { KNOWN = sizeof(known) / sizeof(*known) };
 
 static int fail(struct options *options, const char *what, struct span value)
 {
@@ -123,38 +149,66 @@ static int ng_add_all(struct options *options, struct span value)
 	return error;
 }
 
-static int option_add(struct options *options, struct span name, struct span value)
+static bool takes_value(enum meaning meaning)
 {
-	value = trim(value);
-	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors); i++)
-		if (is(name, doors[i]) && value.len)
-			options->doors |= 1u << i;
-	if (is(name, "listen-ng"))
-		return ng_add_all(options, value);
-	if (is(name, "port-min"))
-		return port_read(options, value, &options->port_min);
-	if (is(name, "port-max"))
-		return port_read(options, value, &options->port_max);
-	if (is(name, "config-file"))
-		return keep(options, options->config_file, sizeof(options->config_file), value);
-	if (is(name, "config-section"))
-		return keep(options, options->config_section, sizeof(options->config_section), value);
-	if (is(name, "log-stderr"))
-		options->log_stderr = !is(value, "false") && !is(value, "0");
-	if (is(name, "version") || is(name, "help") || is(name, "help-all"))
-		options->informs = true;
+	return meaning != LEAK && meaning != LOG_STDERR && meaning != INFORMS;
+}
+
+static bool is_on(struct span value)
+{
+	return !is(value, "false") && !is(value, "0");
+}
+
+/* The highest of those named counts; 0 is "as log-level". */
+static int level_add(struct options *options, struct span name, struct span value)
+{
+	int *level = is(name, "log-level-control") ? &options->level_control
+		     : is(name, "log-level-srtp")  ? &options->level_srtp
+						   : &options->level;
+	if (value.len != 1 || *value.ptr < '0' || *value.ptr > '7')
+		return fail(options, "no log level", value);
+	if (*value.ptr - '0' > *level)
+		*level = *value.ptr - '0';
 	return 0;
 }
 
-static bool matters(struct span name)
+static const struct known *known_find(struct span name)
 {
-	static const char *const others[] = {"listen-ng", "port-min", "port-max", "config-file", "config-section"};
-	bool found = false;
-	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors); i++)
-		found = found || is(name, doors[i]);
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		found = found || is(name, others[i]);
-	return found;
+	for (size_t i = 0; i < KNOWN; i++)
+		if (is(name, known[i].name))
+			return &known[i];
+	return NULL;
+}
+
+static int option_add(struct options *options, struct span name, struct span value)
+{
+	const struct known *option = known_find(name);
+	value = trim(value);
+	switch (option ? (int)option->meaning : -1) {
+	case DOOR:
+	case LEAK:
+		if (option->meaning == DOOR ? value.len > 0 : is_on(value))
+			options->open |= 1u << (option - known);
+		break;
+	case LISTEN_NG:
+		return ng_add_all(options, value);
+	case PORT_MIN:
+		return port_read(options, value, &options->port_min);
+	case PORT_MAX:
+		return port_read(options, value, &options->port_max);
+	case CONFIG_FILE:
+		return keep(options, options->config_file, sizeof(options->config_file), value);
+	case CONFIG_SECTION:
+		return keep(options, options->config_section, sizeof(options->config_section), value);
+	case LEVEL:
+		return level_add(options, name, value);
+	case LOG_STDERR:
+		options->log_stderr = is_on(value);
+		break;
+	case INFORMS:
+		options->informs = true;
+	}
+	return 0;
 }
 
 /* "--name=value", "--name value"; of others a value in the next word is not looked for. */
@@ -165,7 +219,8 @@ static int long_add(struct options *options, char *const **argument)
 	if (equals)
 		word.len = (size_t)(equals - word.ptr);
 	struct span value = equals ? span_of(equals + 1) : (struct span){"", 0};
-	if (!equals && matters(word) && (*argument)[1])
+	const struct known *option = known_find(word);
+	if (!equals && option && takes_value(option->meaning) && (*argument)[1])
 		value = span_of(*++*argument);
 	return option_add(options, word, value);
 }
@@ -178,9 +233,9 @@ static int short_add(struct options *options, char *const **argument)
 		struct span value = {"", 0}, name = {"", 0};
 		if (takes)
 			value = letter[1] ? span_of(letter + 1) : (*argument)[1] ? span_of(*++*argument) : value;
-		for (size_t i = 0; i < sizeof(short_names) / sizeof(*short_names); i++)
-			if (short_names[i].letter == *letter)
-				name = span_of(short_names[i].name);
+		for (size_t i = 0; i < KNOWN; i++)
+			if (known[i].letter == *letter)
+				name = span_of(known[i].name);
 		int error = option_add(options, name, value);
 		if (error || takes)
 			return error;
@@ -263,18 +318,40 @@ static bool is_ambiguous(const struct options *options, const struct options_soc
 	return !ng->numeric && ng->port >= options->port_min && ng->port <= options->port_max;
 }
 
+/* rtpengine logs whole datagrams, keys included, with the answer to any that it refuses (LOG_WARNING of "control"), and
+ * its DTLS key at LOG_DEBUG of "srtp". */
+static bool is_quiet(const struct options *options)
+{
+	int level = options->level ? options->level : LOG_INFO;
+	int control = options->level_control ? options->level_control : level;
+	int srtp = options->level_srtp ? options->level_srtp : level;
+	return control < LOG_WARNING && srtp < LOG_DEBUG;
+}
+
+/* Refuses what is open and not allowed. */
+static int open_check(struct options *options)
+{
+	struct span allow = span_of(options->allow);
+	for (size_t i = 0; i < KNOWN && known[i].meaning <= LEAK; i++)
+		if (options->open & 1u << i && !enforcer_allows(allow, known[i].name))
+			return fail(options,
+				    known[i].meaning == DOOR ? "a control door that is not guarded (allow it in "
+							       "[srtp-enforcer], or take it out)"
+							     : "an option that puts keys into the log",
+				    span_of(known[i].name));
+	if (!is_quiet(options) && !enforcer_allows(allow, "log-level-control"))
+		return fail(options, "rtpengine would log keys",
+			    SPAN_LIT("it needs log-level-control = 3, and no log level of 7"));
+	return 0;
+}
+
 int options_check(struct options *options)
 {
-	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors); i++)
-		if (options->doors & 1u << i && !enforcer_allows(span_of(options->allow), doors[i]))
-			return fail(options,
-				    "a control door that is not guarded (allow it in [srtp-enforcer], or take it out)",
-				    span_of(doors[i]));
 	if (options->ng_count == 0)
 		return fail(options, "rtpengine has no listen-ng to guard", (struct span){"", 0});
 	for (unsigned i = 0; i < options->ng_count; i++)
 		if (is_ambiguous(options, &options->ng[i]))
 			return fail(options, "listen-ng lies among the media ports and has no address of its own",
 				    (struct span){"", 0});
-	return 0;
+	return open_check(options);
 }

@@ -20,9 +20,10 @@ struct options_socket {
 struct options {
 	struct options_socket ng[OPTIONS_SOCKETS_MAX]; /**< all that are named anywhere */
 	unsigned ng_count;
-	uint16_t port_min, port_max; /**< of media */
-	unsigned doors;              /**< control doors other than listen-ng */
-	bool informs;                /**< --version, --help: it will not serve */
+	uint16_t port_min, port_max;          /**< of media */
+	unsigned open;                        /**< other control doors, and options that put keys into the log */
+	int level, level_control, level_srtp; /**< of the log; 0 = not named */
+	bool informs;                         /**< --version, --help: it will not serve */
 	bool log_stderr;
 	char config_file[OPTIONS_TEXT_MAX], config_section[64];
 	/* [srtp-enforcer] */
@@ -35,7 +36,7 @@ void options_init(struct options *options);
 int options_arguments(struct options *options, char *const *arguments);
 /** Text of the configuration file (GKeyFile). Returns 0 or -EINVAL. */
 int options_file(struct options *options, struct span text);
-/** After both: is there something to guard, and no other door? Returns 0 or -EINVAL. */
+/** After both: is there something to guard, no other door, and no key in the log? Returns 0 or -EINVAL. */
 int options_check(struct options *options);
 
 /** Is a socket that is bound to this address and port one of listen-ng? */

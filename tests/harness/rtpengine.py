@@ -107,7 +107,8 @@ class Rtpengine(Daemon):
         options = [
             "--foreground", "--log-stderr", f"--log-level={log_level}", "--table=-1", f"--num-threads={threads}",
             f"--interface={address}", f"--listen-ng={address}:{self.port}", f"--port-min={self.first}",
-            f"--port-max={self.first + media_ports - 1}", "--delete-delay=0"]
+            f"--port-max={self.first + media_ports - 1}", "--delete-delay=0",
+            *(["--log-level-control=3"] if plugin else [])]  # else it logs keys, and the plugin refuses that
         if root:
             handed = config if settings is not None else folder.write("empty.conf", "")
             command = ["unshare", "--mount", "--propagation=private", "sh", "-c", _CHROOT, "sh", root, PLUGIN, handed,

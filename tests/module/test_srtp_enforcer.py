@@ -243,6 +243,10 @@ class Enforced:
             self.assertIn("not allowed", self.doors.ng(command, call_id="x")["error-reason"])
         reply = self.doors.ng("offer", call_id="x", from_tag="a", record_call="yes", sdp=body())
         self.assertIn("recording is not allowed", reply["error-reason"])
+        reply = self.doors.ng("offer", call_id="x", from_tag="a", flags=["recording-vsc"], vsc_start_rec="*1", sdp=body())
+        self.assertIn("recording is not allowed", reply["error-reason"])
+        reply = self.doors.ng("offer", call_id="x", from_tag="a", flags=["debug"], sdp=body())
+        self.assertIn("keys into the log", reply["error-reason"])
 
     def test_dtls_negotiates_allowed_profiles_only(self):
         for profiles in [(one,) for one in PROFILES] + list(itertools.combinations(PROFILES, 2)):
@@ -253,9 +257,18 @@ class Enforced:
     def test_the_log_holds_no_key(self):
         self.doors.offer(["NULL_HMAC_SHA1_80"])
         self.doors.offer((), profile="RTP/AVP", flags=["SDES-unencrypted_srtp"])
-        lines = [line for line in self.rtpengine.log().splitlines() if "srtp_enforcer" in line]
-        self.assertGreater(len(lines), 2)
-        self.assertEqual([line for line in lines if "inline" in line or re.search(r"[A-Za-z0-9+/]{38}", line)], [])
+        for fields in ({"call_id": "none", "to_tag": "b"}, {"call_id": "none", "to_tag": "b", "flags": ["debug"]}):
+            self.assertEqual(self.doors.ng("answer", from_tag="a", sdp=body(section("RTP/SAVP", self.allowed)),
+                                           **fields)["result"], "error")
+        for fields in ({"call_id": "x"}, {"from_tag": "a"}, {"call_id": "x", "from_tag": "a", "rtpp_flags": "debug"}):
+            self.doors.ng("offer", sdp=body(section("RTP/SAVP", self.allowed)), **fields)
+        call = self.doors.established()
+        self.doors.ng("answer", call_id=call, from_tag="other", to_tag="b", sdp=body(section("RTP/SAVP", self.allowed)))
+        self.doors.end(call)
+        lines = self.rtpengine.log().splitlines()
+        key = re.compile("inline|(?![0-9a-f]{38})[A-Za-z0-9+/]{38}")  # tags are hexadecimal
+        self.assertEqual([line for line in lines if key.search(line)], [])
+        self.assertGreater(sum("srtp_enforcer" in line for line in lines), 4)
 
 
 def dtls(doors, identity, profiles):
@@ -567,6 +580,10 @@ class TestStart(Case):
             self.assertIn(f"a control door that is not guarded", said)
             self.assertIn(door, said)
 
+    def test_a_log_with_keys_keeps_it_from_starting(self):
+        for option in ("log-srtp-keys = true", "debug-srtp = true", "log-level-control = 4", "log-level-srtp = 7"):
+            self.assertIn("keys", self.refusal(f"[rtpengine]\n{option}\n"))
+
     def test_an_unknown_name_in_our_section_keeps_it_from_starting(self):
         self.assertIn("NULL_HMAC_SHA1_80", self.refusal("[srtp-enforcer]\nsuites = NULL_HMAC_SHA1_80\n"))
         self.assertIn("AES_128", self.refusal("[srtp-enforcer]\nsuites = AES_128\n"))
@@ -576,7 +593,7 @@ class TestStart(Case):
         copy = self.folder / "plugin.so"
         copy.write_bytes(PLUGIN.read_bytes())
         copy.chmod(0o646)
-        rtpengine = Rtpengine(self.folder)
+        rtpengine = Rtpengine(self.folder, plugin=True)
         rtpengine.env = {"LD_PRELOAD": str(copy)}
         self.addCleanup(rtpengine.stop)
         with self.assertRaises(AssertionError) as raised:
@@ -653,8 +670,8 @@ class TestStart(Case):
                                    "SSL_CTX_set_tlsext_use_srtp() : 0; }\n")
         program = self.folder / "relay"
         subprocess.run(["cc", "-o", program, source, "-l:libssl.so.3"], check=True, capture_output=True)
-        done = subprocess.run([program, "--listen-ng=127.0.0.1:1", "--config-file=none"], capture_output=True,
-                              text=True, env={**os.environ, "LD_PRELOAD": str(PLUGIN)})
+        done = subprocess.run([program, "--listen-ng=127.0.0.1:1", "--log-level-control=3", "--config-file=none"],
+                              capture_output=True, text=True, env={**os.environ, "LD_PRELOAD": str(PLUGIN)})
         self.assertEqual(done.returncode, 78, done.stderr)
         self.assertIn("rtpengine is not started: the program does not import", done.stderr)
 

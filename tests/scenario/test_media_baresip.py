@@ -30,6 +30,7 @@ class BaresipCalls:
         document = cls.gateway.document
         cls.gateway.document = lambda: cls.changed(document())
         cls.gateway.rtpengine.env = {"LD_PRELOAD": binary("srtp_enforcer.so")}
+        cls.gateway.rtpengine.command.append("--log-level-control=3")
         cls.start_for_all(cls.gateway)
         teams = cls.gateway.peer["teams-1"]
         teams.stop()  # baresip takes its place

@@ -158,8 +158,17 @@ static void test_recording_by_a_flag_is_recording(void **state)
 {
 	(void)state;
 	static const struct field forms[][2] = {
-		{{"record-call", "yes"}},   {{"record call", "on"}},        {{"flags", "record-call"}},
-		{{"flags", "record call"}}, {{"flags", "record-call=yes"}}, {{"rtpp-flags", "a record-call b"}},
+		{{"record-call", "yes"}},
+		{{"record call", "on"}},
+		{{"flags", "record-call"}},
+		{{"flags", "record call"}},
+		{{"flags", "record-call=yes"}},
+		{{"rtpp-flags", "a record-call b"}},
+		{{"flags", "recording-vsc"}},
+		{{"flags", "recording-VSC"}},
+		{{"rtpp-flags", "a Recording-VSC"}},
+		{{"vsc-start-rec", "*1"}},
+		{{"VSC-start-stop-recording", "*1"}},
 	};
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		enforcer.allow = SPAN_LIT("");
@@ -172,6 +181,28 @@ static void test_recording_by_a_flag_is_recording(void **state)
 	}
 	enforcer.allow = SPAN_LIT("");
 	assert_int_equal(request(NG_BENCODE, FIELDS({"command", "offer"}, {"sdp", AVP}, {"record-call", "off"})),
+			 ENFORCER_CHANGED);
+}
+
+static void test_a_flag_that_logs_keys_is_refused(void **state)
+{
+	static const struct field forms[] = {{"flags", "debug"},
+					     {"flags", "debugging"},
+					     {"rtpp-flags", "a debug"},
+					     {"debug", "on"},
+					     {"debugging", "1"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		enforcer.allow = SPAN_LIT("");
+		assert_int_equal(request(NG_JSON, FIELDS({"command", "offer"}, {"sdp", AVP}, forms[i])),
+				 ENFORCER_REFUSED);
+		assert_int_equal(outcome.reason, ENFORCER_DEBUG);
+		enforcer.allow = SPAN_LIT("debug");
+		assert_int_equal(request(NG_JSON, FIELDS({"command", "offer"}, {"sdp", AVP}, forms[i])),
+				 ENFORCER_CHANGED);
+	}
+	enforcer.allow = SPAN_LIT("");
+	assert_int_equal(request(NG_JSON, FIELDS({"command", "offer"}, {"sdp", AVP}, {"flags", "no-debug"})),
 			 ENFORCER_CHANGED);
 }
 
@@ -287,6 +318,7 @@ int main(void)
 		cmocka_unit_test_setup(test_commands_pass_or_are_refused_as_the_table_says, setup),
 		cmocka_unit_test_setup(test_a_command_is_allowed_by_its_name, setup),
 		cmocka_unit_test_setup(test_recording_by_a_flag_is_recording, setup),
+		cmocka_unit_test_setup(test_a_flag_that_logs_keys_is_refused, setup),
 		cmocka_unit_test_setup(test_a_copy_of_a_call_is_srtp, setup),
 		cmocka_unit_test_setup(test_without_profiles_dtls_is_switched_off, setup),
 		cmocka_unit_test_setup(test_replies_may_hold_nothing_excluded, setup),

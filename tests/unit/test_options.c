@@ -9,7 +9,7 @@ static int setup(void **state)
 {
 	(void)state;
 	options_init(&options);
-	return 0;
+	return options_file(&options, SPAN_LIT("[rtpengine]\nlog-level-control = 3\n"));
 }
 
 #define ARGUMENTS(...) options_arguments(&options, (char *const[]){__VA_ARGS__, NULL})
@@ -74,6 +74,55 @@ static void test_other_doors_are_refused_unless_allowed(void **state)
 	assert_int_equal(ARGUMENTS("-n", "1001", "-fu", "1002"), 0);
 	assert_int_equal(options_check(&options), -EINVAL);
 	assert_non_null(strstr(options.error, "listen-udp"));
+}
+
+static void test_options_that_log_keys_are_refused_unless_allowed(void **state)
+{
+	static const struct {
+		const char *text, *allow;
+	} loud[] = {{"log-srtp-keys = true", "log-srtp-keys"},
+		    {"debug-srtp=1", "debug-srtp"},
+		    {"log-level-control = 4", "log-level-control"},
+		    {"log-level = 7", "log-level-control"},
+		    {"log-level-srtp = 7", "log-level-control"}};
+	char text[128];
+	(void)state;
+	for (size_t i = 0; i < sizeof(loud) / sizeof(*loud); i++)
+		for (int allowed = 0; allowed < 2; allowed++) {
+			setup(NULL);
+			snprintf(text, sizeof(text), "[rtpengine]\nlisten-ng=1001\n%s\n[srtp-enforcer]\nallow=%s\n",
+				 loud[i].text, allowed ? loud[i].allow : "");
+			assert_int_equal(file(text), 0);
+			assert_int_equal(options_check(&options), allowed ? 0 : -EINVAL);
+		}
+}
+
+static void test_the_log_levels_are_understood(void **state)
+{
+	static const struct {
+		const char *text;
+		bool quiet;
+	} levels[] = {{"", false},
+		      {"log-level=3", true},
+		      {"log-level=4", false},
+		      {"log-level=3\nlog-level-control=0", true},
+		      {"log-level-control=3", true},
+		      {"log-level=7\nlog-level-control=2", false},
+		      {"log-level=7\nlog-level-control=2\nlog-level-srtp=6", true},
+		      {"log-srtp-keys=false\nlog-level-control=3", true}};
+	char text[128];
+	(void)state;
+	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
+		options_init(&options);
+		snprintf(text, sizeof(text), "[rtpengine]\nlisten-ng=1001\n%s\n", levels[i].text);
+		assert_int_equal(file(text), 0);
+		assert_int_equal(options_check(&options), levels[i].quiet ? 0 : -EINVAL);
+	}
+	options_init(&options);
+	assert_int_equal(ARGUMENTS("-n", "1001", "-L3", "-fF"), 0);
+	assert_int_equal(options_check(&options), -EINVAL);
+	assert_non_null(strstr(options.error, "log-srtp-keys"));
+	assert_int_equal(ARGUMENTS("--log-level-control", "x"), -EINVAL);
 }
 
 static void test_our_section_is_read(void **state)
@@ -145,6 +194,8 @@ int main(void)
 		cmocka_unit_test_setup(test_listen_ng_is_found_in_the_file, setup),
 		cmocka_unit_test_setup(test_the_section_may_have_another_name, setup),
 		cmocka_unit_test_setup(test_other_doors_are_refused_unless_allowed, setup),
+		cmocka_unit_test_setup(test_options_that_log_keys_are_refused_unless_allowed, setup),
+		cmocka_unit_test_setup(test_the_log_levels_are_understood, setup),
 		cmocka_unit_test_setup(test_our_section_is_read, setup),
 		cmocka_unit_test_setup(test_nothing_to_guard_is_refused, setup),
 		cmocka_unit_test_setup(test_ng_among_the_media_ports_needs_an_address, setup),
