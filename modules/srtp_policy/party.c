@@ -4,10 +4,16 @@
 
 #include <errno.h>
 
+#include <stdio.h>
+
 #include <core/dprint.h>
+#include <core/crypto/md5utils.h>
+#include <core/parser/parse_from.h>
+#include <core/parser/parse_to.h>
 #include <core/route.h>
 
 #include "call_state.h"
+#include "dialog_token.h"
 #include "glue.h"
 #include "state.h"
 #include "topology.h"
@@ -37,14 +43,28 @@ static struct names names_of(const char *group, const char *peer, enum call_secu
 	return names;
 }
 
-static void read_names(struct names *from, struct names *to)
+struct request {
+	struct names requester, answerer;
+	bool by_caller; /* the requester began the dialog */
+};
+
+static bool is_by_caller(void)
 {
-	*from = names_of(CALL_GROUP, CALL_IN, CALL_SECURED_SENDER);
-	*to = names_of(CALL_OUT_GROUP, CALL_OUT, CALL_SECURED_RECEIVER);
+	int side = call_state_int(CALL_SIDE, SIDE_OPERATOR);
+
+	/* an answer to a transaction that is gone has neither: as if its INVITE had begun the dialog */
+	return (side == SIDE_OPERATOR) == (call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE);
+}
+
+static void read_request(struct request *request)
+{
+	request->requester = names_of(CALL_GROUP, CALL_IN, CALL_SECURED_SENDER);
+	request->answerer = names_of(CALL_OUT_GROUP, CALL_OUT, CALL_SECURED_RECEIVER);
+	request->by_caller = is_by_caller();
 }
 
 /* In the core reply_route the XAVPs are not those of the transaction. */
-static void find_names(struct sip_msg *msg, struct names *requester, struct names *answerer)
+static void find_request(struct sip_msg *msg, struct request *request)
 {
 	int branch = 0;
 	struct cell *cell = NULL;
@@ -53,11 +73,11 @@ static void find_names(struct sip_msg *msg, struct names *requester, struct name
 	if (get_route_type() == CORE_ONREPLY_ROUTE && policy_state.tm.t_check(msg, &branch) == 1)
 		cell = policy_state.tm.t_gett();
 	if (!cell || cell == T_UNDEFINED) {
-		read_names(requester, answerer);
+		read_request(request);
 		return;
 	}
 	struct call_state_scope scope = call_state_enter(cell);
-	read_names(requester, answerer);
+	read_request(request);
 	call_state_leave(scope);
 }
 
@@ -83,19 +103,44 @@ static int read_party(const struct topology_view *view, const struct names *name
 int parties_find(struct sip_msg *msg, struct parties *parties)
 {
 	struct topology_view view;
-	struct names requester, answerer;
+	struct request request;
 	bool reply = msg->first_line.type == SIP_REPLY;
 	int result;
 
-	find_names(msg, &requester, &answerer);
+	find_request(msg, &request);
+	parties->from_caller = request.by_caller != reply;
 	do {
 		if (topology_open(policy_state.provisioning.region, &view))
 			return -ENOENT;
-		result = read_party(&view, reply ? &answerer : &requester, &parties->sender);
+		result = read_party(&view, reply ? &request.answerer : &request.requester, &parties->sender);
 		if (result == 0)
-			result = read_party(&view, reply ? &requester : &answerer, &parties->receiver);
+			result = read_party(&view, reply ? &request.requester : &request.answerer, &parties->receiver);
 	} while (!topology_current(&view));
 	return result;
+}
+
+/* ------- tags ------- */
+
+static str tag_of_caller(struct sip_msg *msg)
+{
+	struct request request;
+
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
+		return (str)STR_NULL;
+	find_request(msg, &request);
+	return request.by_caller ? get_from(msg)->tag_value : get_to(msg)->tag_value;
+}
+
+int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
+{
+	char digest[MD5_LEN + 1] = "";
+	str source = tag_of_caller(msg);
+
+	if (source.len <= 0)
+		return -EINVAL;
+	MD5StringArray(digest, &source, 1);
+	snprintf(tag, MEDIA_TAG_LENGTH + 1, "%s-%s", digest, caller ? "caller" : "callee");
+	return 0;
 }
 
 struct srtp_policy party_policy(const struct party *party)

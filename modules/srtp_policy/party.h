@@ -17,10 +17,19 @@ struct party {
 
 struct parties {
 	struct party sender, receiver;
+	bool from_caller; /**< the sender of this message began the dialog */
 };
 
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
 int parties_find(struct sip_msg *msg, struct parties *parties);
+
+enum { MEDIA_TAG_LENGTH = 39 };
+
+/**
+ * How rtpengine calls an end of the dialog: by our own tags, the same whatever To tag an answer has, so that each new
+ * answer changes the leg that was offered. They are of the caller's tag, and nothing but letters, digits and '-'.
+ */
+int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
 
 /** The group's policy, as it is for this dialog. */
 struct srtp_policy party_policy(const struct party *party);

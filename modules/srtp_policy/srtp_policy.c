@@ -29,8 +29,10 @@ enum { LINE_MAX_LENGTH = SDP_TEXT_MAX + 64 };
 
 struct policy_state policy_state = {.retry_after = 10};
 
+enum { TAG_WORDS_MAX = sizeof(" from-tag= to-tag=") + 2 * MEDIA_TAG_LENGTH };
+
 /* rtpengine's words for the message in hand */
-static char words[RTPENGINE_WORDS_MAX];
+static char words[RTPENGINE_WORDS_MAX + TAG_WORDS_MAX];
 
 /* ------- parameters ------- */
 
@@ -68,6 +70,17 @@ static int ki_srtp_policy_check(struct sip_msg *msg, str *side)
 	return -1;
 }
 
+/* rtpengine's from-tag is always who offered. */
+static int tag_words(struct sip_msg *msg, bool by_caller, char *text)
+{
+	char from[MEDIA_TAG_LENGTH + 1], to[MEDIA_TAG_LENGTH + 1];
+
+	if (media_tag(msg, by_caller, from) || media_tag(msg, !by_caller, to))
+		return -1;
+	snprintf(text, TAG_WORDS_MAX, " from-tag=%s to-tag=%s", from, to);
+	return 1;
+}
+
 static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 {
 	struct parties parties;
@@ -80,9 +93,9 @@ static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 	}
 	if (parties_find(msg, &parties))
 		return -1;
-	rtpengine_words(&parties.sender.leg, &parties.receiver.leg, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER,
-			policy_state.words, words);
-	return 1;
+	size_t length = rtpengine_words(&parties.sender.leg, &parties.receiver.leg,
+					offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, policy_state.words, words);
+	return tag_words(msg, parties.from_caller == offer, words + length);
 }
 
 static size_t refusal_headers(const struct decision *decision, char text[LINE_MAX_LENGTH])
@@ -172,13 +185,11 @@ static cmd_export_t functions[] = {
 
 /* ------- pseudo-variables ------- */
 
-enum { VARIABLE_FLAGS, VARIABLE_CODE, VARIABLE_REASON, VARIABLE_WARNING };
+enum { VARIABLE_FLAGS, VARIABLE_TAG, VARIABLE_CODE, VARIABLE_REASON, VARIABLE_WARNING };
 
 static const char *const variable_names[] = {
-	[VARIABLE_FLAGS] = "flags",
-	[VARIABLE_CODE] = "code",
-	[VARIABLE_REASON] = "reason",
-	[VARIABLE_WARNING] = "warning",
+	[VARIABLE_FLAGS] = "flags",   [VARIABLE_TAG] = "tag",         [VARIABLE_CODE] = "code",
+	[VARIABLE_REASON] = "reason", [VARIABLE_WARNING] = "warning",
 };
 
 static int parse_variable(pv_spec_t *spec, str *name)
@@ -195,6 +206,13 @@ static int parse_variable(pv_spec_t *spec, str *name)
 	return -1;
 }
 
+static int get_tag(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
+{
+	static char tag[MEDIA_TAG_LENGTH + 1];
+
+	return media_tag(msg, true, tag) ? pv_get_null(msg, param, value) : pv_get_strzval(msg, param, value, tag);
+}
+
 static int get_variable(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
 	const struct decision *decision = decision_read(msg);
@@ -202,6 +220,8 @@ static int get_variable(struct sip_msg *msg, pv_param_t *param, pv_value_t *valu
 	switch (param->pvn.u.isname.name.n) {
 	case VARIABLE_FLAGS:
 		return pv_get_strzval(msg, param, value, words);
+	case VARIABLE_TAG:
+		return get_tag(msg, param, value);
 	case VARIABLE_CODE:
 		return pv_get_sintval(msg, param, value, decision->code);
 	case VARIABLE_REASON:

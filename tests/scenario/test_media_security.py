@@ -74,6 +74,61 @@ class TestRefusedAnswers(MediaCase):
         self.assertEqual(self.plain_on_the_secured_leg(), [])
 
 
+class TestOtherToTag(MediaCase):
+    """A first answer (an announcement, ring tone), and the call is answered by somebody else."""
+    LIMITED = ("west", "teams-1")
+
+    def early(self, served):
+        """Media of an announcement: keys and port are not those of the answer."""
+        media = sdp(served.endpoint.host, 45990, "RTP/SAVP", [crypto_line(new_key())])
+        served.reply(183, body=media, tag="announcement")
+
+    def deleted(self, call):
+        wait_until(lambda: not ask(self.gateway.rtpengine.port, command="query", call_id=call.call_id).get("created"),
+                   3, "the call is deleted")
+
+    def test_answer_under_another_tag_is_heard_and_so_are_new_offers(self):
+        call, served = self.call()
+        self.early(served)
+        call.provisional(183)
+        served.reply(200, body=self.secure("teams"))
+        answer = call.final(status=200)
+        call.ack()
+        served.acked()
+        self.connect(served, answer)
+        self.both_hear()
+        for by_teams in (True, False):
+            body = self.secure("teams") if by_teams else self.plain("west")
+            request = (served.dialog_request("UPDATE", self.gateway.proxy, body=body) if by_teams
+                       else call.dialog_request("UPDATE", body=body))
+            asked, answerer = (self.teams, self.west) if by_teams else (self.west, self.teams)
+            arrived = answerer.request("UPDATE", call_id=call.call_id)
+            answerer.reply(arrived, 200, body=self.plain("west") if by_teams else self.secure("teams"))
+            answer = asked.wait(lambda m: m.status == 200 and m.method == "UPDATE" and m.cseq == request.cseq
+                                and m.call_id == call.call_id, what="answer")
+            at_teams, at_west = (answer, arrived) if by_teams else (arrived, answer)
+            self.media["teams"].secured(self.key, key_of(at_teams.body))
+            self.media["teams"].remote, self.media["west"].remote = media_of(at_teams.body), media_of(at_west.body)
+            self.both_hear()
+        served.dialog_request("BYE", self.gateway.proxy)
+        self.west.request("BYE", call_id=call.call_id)
+        self.deleted(call)
+
+    def test_late_offer_is_heard(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body="")
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(200, body=self.secure("teams"))
+        offer = call.final(status=200)
+        call.dialog_request("ACK", body=self.plain("west"))
+        answer = served.acked()
+        self.media["teams"].secured(self.key, key_of(answer.body))
+        self.media["teams"].remote, self.media["west"].remote = media_of(answer.body), media_of(offer.body)
+        self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+        self.deleted(call)
+
+
 class TestHiddenSdp(MediaCase):
     """SDP that one reader sees and another does not; each on its own is a header that may be there."""
 
