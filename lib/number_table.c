@@ -611,7 +611,7 @@ void *number_image_room(struct number_table *table, enum number_image_part part)
 	return region_at(table->region, image_area(table->half, part)->offset);
 }
 
-void number_image_end(struct number_table *table, const struct number_image *image)
+int number_image_end(struct number_table *table, const struct number_image *image)
 {
 	const struct bucket *bucket = region_at(table->region, table->half->buckets.offset);
 	uint64_t deleted = 0;
@@ -625,6 +625,7 @@ void number_image_end(struct number_table *table, const struct number_image *ima
 	atomic_store(&table->half->heap_used, image->size[NUMBER_IMAGE_SETS]);
 	uint64_t sets = image->size[NUMBER_IMAGE_DIRECTORY] / sizeof(uint32_t);
 	table->set_max = sets ? (uint32_t)(sets - 1) : 0;
+	return fuller_than(table, FILL_MAX + 1) ? -EINVAL : 0; /* a search ends at a free place */
 }
 
 /* ------- ranges ------- */

@@ -117,11 +117,12 @@ bool number_image_current(const struct region *region, const struct number_image
 
 /**
  * Starts a new, unpublished table of the sizes of an image. Its parts are filled through number_image_room(), and then
- * number_image_end() counts the numbers. Returns 0, -ENOMEM, -ENOSPC, or -EINVAL for sizes that no table has.
+ * number_image_end() counts the numbers. Return 0, -ENOMEM, -ENOSPC, or -EINVAL for sizes that no table has, or one so
+ * full that a search would not end.
  */
 int number_image_new(struct region *region, const struct number_image *image, struct number_table **table);
 void *number_image_room(struct number_table *table, enum number_image_part part);
-void number_image_end(struct number_table *table, const struct number_image *image);
+int number_image_end(struct number_table *table, const struct number_image *image);
 
 /** Makes @p table what every look-up sees, and gives the memory of the one before back. */
 void number_table_publish(struct number_table *table);

@@ -209,6 +209,13 @@ static int ranges_check_once(struct bulk *bulk, struct store *store, struct rang
 	return rc;
 }
 
+static int fault_compare(const void *left, const void *right)
+{
+	const struct bulk_fault *a = left, *b = right;
+
+	return a->line < b->line ? -1 : a->line > b->line;
+}
+
 /* Without the rows that were reported, others may meet that had these between them. */
 int bulk_ranges_check(struct bulk *bulk, struct store *store)
 {
@@ -226,14 +233,9 @@ int bulk_ranges_check(struct bulk *bulk, struct store *store)
 		}
 	} while (left_out && bulk->skip_bad);
 	free(report.lines);
+	if (bulk->fault_kept > 1)
+		qsort(bulk->faults, bulk->fault_kept, sizeof(*bulk->faults), fault_compare);
 	return rc;
-}
-
-static int fault_compare(const void *left, const void *right)
-{
-	const struct bulk_fault *a = left, *b = right;
-
-	return a->line < b->line ? -1 : a->line > b->line;
 }
 
 int bulk_check(struct bulk *bulk, struct store *store)
@@ -243,7 +245,5 @@ int bulk_check(struct bulk *bulk, struct store *store)
 	int rc = numbers_check(bulk);
 	if (rc == 0)
 		rc = bulk_ranges_check(bulk, store);
-	if (bulk->fault_kept > 1)
-		qsort(bulk->faults, bulk->fault_kept, sizeof(*bulk->faults), fault_compare);
 	return rc;
 }

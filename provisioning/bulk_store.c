@@ -309,6 +309,15 @@ int bulk_compare(struct bulk *bulk, struct store *store)
 	return rc;
 }
 
+uint64_t bulk_sets_new(const struct bulk *bulk)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; bulk->ids && i < bulk->sets.count; i++)
+		count += bulk->ids[i] == 0;
+	return count;
+}
+
 /* --- what has changed since --- */
 
 /* Accounts may have gone since the rows were read, or come again with another integer: then @p other is set. */

@@ -3,6 +3,8 @@
  * The digest of a store: the sum modulo 2^128 of 16 bytes for each row, so it says the same of the same content
  * whatever the way there; triggers keep it, so no statement can forget it.
  *
+ * Against errors, not against forgers: whoever may provision can make two contents with one sum.
+ *
  * A number or range counts with its account, service and header value: SipHash-2-4 (128 bits) of the number, keyed by a
  * BLAKE2b of these three. Any other row counts with its columns: BLAKE2b. Peers and groups keep their ids in it,
  * because dialogs name them.

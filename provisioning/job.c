@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* the last two: as measured, for as long as a job has not shown its own pace */
-enum { BUSY_MS = 10000, RETRY_MIN_S = 1, WRITE_NS_A_ROW = 1500, PUBLISH_NS_A_ROW = 150 };
+enum { BUSY_MS = 10000, RETRY_MIN_S = 1 };
+
+/* As measured: what is written, for as long as a job has not shown its own pace, and what comes after that. */
+enum { WRITE_NS_A_ROW = 1500, WRITE_NS_A_SET = 5500, FINISH_NS_A_ROW = 250, FINISH_NS_A_SET = 1000 };
 
 static const char *const phase_names[JOB_PHASES] = {
 	[JOB_START] = "start",   [JOB_READ] = "read",       [JOB_CHECK] = "check",          [JOB_WRITE] = "write",
@@ -135,8 +137,8 @@ int jobs_new(struct jobs **jobs)
 		free(new);
 		return -errno;
 	}
-	/* A job of an earlier worker is never taken for one of this one. */
-	new->last_id = time(NULL);
+	/* A job of an earlier worker is not taken for one of this one: none has a thousand a second. */
+	new->last_id = (int64_t)time(NULL) * 1000;
 	*jobs = new;
 	return 0;
 }
@@ -259,18 +261,21 @@ static void jobs_add(struct jobs *jobs, struct job *job)
 
 /* --- what is told --- */
 
-/* Seconds until the changes can go on, from how fast it went so far. */
-static int retry_after(const struct job *job)
+static double seconds_for(const struct job *job, double ns_a_row, double ns_a_set)
+{
+	return ((double)atomic_load(&job->progress.total) * ns_a_row + (double)job->sets_new * ns_a_set) / 1e9;
+}
+
+int job_retry_after(const struct job *job)
 {
 	uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
 	double spent = (double)(request_clock_ms() - atomic_load(&job->phase_ms)) / 1000;
-	double left = total > done ? (double)(total - done) : 0;
+	double left = done > total / 20 ? spent / (double)done * (double)(total > done ? total - done : 0)
+					: seconds_for(job, WRITE_NS_A_ROW, WRITE_NS_A_SET);
 
-	left *= done > total / 20 ? spent / (double)done : WRITE_NS_A_ROW / 1e9;
 	if (atomic_load(&job->phase) != JOB_WRITE)
 		left = 0;
-	left += (double)total * PUBLISH_NS_A_ROW / 1e9;
-	return RETRY_MIN_S + (int)left;
+	return RETRY_MIN_S + (int)(left + seconds_for(job, FINISH_NS_A_ROW, FINISH_NS_A_SET));
 }
 
 int jobs_check_change(const struct jobs *jobs, struct fault *fault)
@@ -279,7 +284,7 @@ int jobs_check_change(const struct jobs *jobs, struct fault *fault)
 
 	if (!job || atomic_load(&job->phase) < JOB_WRITE || job->taken)
 		return 0;
-	int seconds = retry_after(job);
+	int seconds = job_retry_after(job);
 	int rc = fault_set(fault, FAULT_UNAVAILABLE, "job", "%s %lld is writing: try again in %d s",
 			   job->kind->operation, (long long)job->id, seconds);
 	fault->retry_after = seconds;

@@ -55,6 +55,7 @@ struct job {
 	int file;
 	char *path, *account, *user, *via, *arguments;
 	bool dry_run, skip_bad;
+	uint64_t sets_new; /**< of an import: sets that it adds; set before its phase is JOB_WRITE */
 	/* the outcome; the thread's until it has ended */
 	int rc;
 	struct fault fault;
@@ -90,6 +91,9 @@ void jobs_poll(struct jobs *jobs);
 
 /** The one that runs, or waits until one of the worker's own has ended; or NULL. */
 struct job *jobs_running(const struct jobs *jobs);
+
+/** Seconds until changes can go on, from how fast an import went so far. */
+int job_retry_after(const struct job *job);
 
 /** Refuses a change while an import writes. Returns 0, or -EIO with @p fault. */
 int jobs_check_change(const struct jobs *jobs, struct fault *fault);

@@ -87,6 +87,7 @@ static int rows_write(struct job *job, struct bulk *bulk, struct store *store)
 
 	snprintf(pragmas, sizeof(pragmas), "PRAGMA cache_size = -%d; PRAGMA foreign_keys = OFF", CACHE_KB);
 	store->checkpoint_later = true;
+	job->sets_new = bulk_sets_new(bulk);
 	job_phase_set(job, JOB_WRITE, bulk->count);
 	store_checkpoint_whole(store); /* nothing of it may have to go into the file when the disk is full */
 	int rc = sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_failed(store);

@@ -326,7 +326,8 @@ static int table_read(int file, struct store *store, struct region *region, stru
 	rc = parts_read(file, &header, *table, reason);
 	if (rc)
 		return rc;
-	number_image_end(*table, &image);
+	if (number_image_end(*table, &image) != 0)
+		return reason_set(reason, -EBADMSG, "it is damaged");
 	rc = changes_apply(store, *table, header.revision);
 	if (rc == 0)
 		rc = ranges_publish(store, *table);

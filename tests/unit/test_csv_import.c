@@ -412,6 +412,21 @@ static void test_skip_bad_ends_where_ranges_nest_too_deep(void **state)
 	is_done(answer);
 }
 
+/* A million rows: as many seconds as it takes, before it has a pace, by its pace, and after the last row. */
+static void test_retry_after_counts_sets_and_what_comes_after_the_rows(void **state)
+{
+	struct job job = {.progress = {.total = 1000000}, .phase = JOB_WRITE, .phase_ms = request_clock_ms()};
+	(void)state;
+	assert_in_range(job_retry_after(&job), 2, 3);
+	job.sets_new = 1000000;
+	assert_in_range(job_retry_after(&job), 8, 10);
+	job.progress.done = 500000;
+	job.phase_ms -= 4000;
+	assert_in_range(job_retry_after(&job), 5, 7);
+	job.phase = JOB_COMMIT;
+	assert_in_range(job_retry_after(&job), 2, 3);
+}
+
 /* Whoever comes first decides. */
 static void test_a_job_is_either_cancelled_or_committed(void **state)
 {
@@ -649,6 +664,7 @@ int main(void)
 					   IMPORT_TEST(test_import_meets_changes_that_were_made_while_it_read),
 					   IMPORT_TEST(test_import_meets_an_account_that_was_deleted_and_set_again),
 					   IMPORT_TEST(test_skip_bad_ends_where_ranges_nest_too_deep),
+					   IMPORT_TEST(test_retry_after_counts_sets_and_what_comes_after_the_rows),
 					   IMPORT_TEST(test_a_job_is_either_cancelled_or_committed),
 					   IMPORT_TEST(test_a_job_starts_when_the_workers_own_has_ended),
 					   IMPORT_TEST(test_export_and_import_give_the_same_store),

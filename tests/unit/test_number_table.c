@@ -224,6 +224,20 @@ static void test_table_larger_than_the_region_is_refused(void **state)
 }
 
 /* Random operations against a plain array. */
+/* With a sum that is right, as whoever writes a snapshot can make it. */
+static void test_image_without_a_free_place_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct number_image image = {.size = {64 * 128, 8, 64}};
+	for (int full = 0; full <= 1; full++) {
+		struct number_table *table;
+		assert_int_equal(number_image_new(f->region, &image, &table), 0);
+		memset(number_image_room(table, NUMBER_IMAGE_BUCKETS), full, image.size[NUMBER_IMAGE_BUCKETS]);
+		assert_int_equal(number_image_end(table, &image), full ? -EINVAL : 0);
+		number_table_free(table);
+	}
+}
+
 static void test_table_agrees_with_a_plain_model(void **state)
 {
 	enum { NUMBERS = 700, STEPS = 200000 };
@@ -455,6 +469,7 @@ int main(void)
 		TEST(test_growth_begins_again_after_a_table_was_begun_in_its_place),
 		TEST(test_half_built_table_of_a_killed_writer_leaves_no_trace),
 		TEST(test_table_larger_than_the_region_is_refused),
+		TEST(test_image_without_a_free_place_is_refused),
 		TEST(test_table_agrees_with_a_plain_model),
 		TEST(test_exact_number_beats_range_and_narrower_range_wider),
 		TEST(test_ranges_that_overlap_in_part_are_refused_and_the_old_ones_stay),
