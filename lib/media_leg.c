@@ -30,6 +30,26 @@ int media_leg_read(enum media media, struct span suites, struct span profiles, s
 	return 0;
 }
 
+static bool by_sdes(const struct media_leg *leg)
+{
+	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.suites != 0;
+}
+
+void media_legs_meet(struct media_leg *a, struct media_leg *b)
+{
+	if (by_sdes(a) && by_sdes(b))
+		a->policy.suites = b->policy.suites = a->policy.suites & b->policy.suites;
+}
+
+struct srtp_policy media_leg_answers(const struct media_leg *leg, struct srtp_policy policy)
+{
+	if (leg->offers_dtls)
+		policy.suites = 0;
+	else
+		policy.profiles = 0;
+	return policy;
+}
+
 /* ------- words ------- */
 
 struct words {
@@ -48,11 +68,6 @@ __attribute__((format(printf, 2, 3))) static void say(struct words *words, const
 	va_end(arguments);
 	if (length > 0)
 		words->length += (size_t)length < room ? (size_t)length : room - 1;
-}
-
-static bool by_sdes(const struct media_leg *leg)
-{
-	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.suites != 0;
 }
 
 static void say_suites(struct words *words, const struct media_leg *sender, const struct media_leg *receiver,

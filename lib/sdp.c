@@ -427,6 +427,18 @@ enum sdp_reason sdp_check(struct span sdp, const struct srtp_policy *policy, str
 	return verdict->reason;
 }
 
+bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy *receiver)
+{
+	for (unsigned i = 0; i < verdict->count && receiver->mode == SRTP_REQUIRED; i++) {
+		if (verdict->sections[i].rejected || verdict->sections[i].kind != SDP_OTHER)
+			continue;
+		verdict->reason = SDP_PLAIN;
+		verdict->section = i + 1;
+		return true;
+	}
+	return false;
+}
+
 long sdp_remove_suites(struct span sdp, const struct srtp_policy *policy, char *out, size_t size)
 {
 	struct line line;

@@ -77,6 +77,12 @@ enum sdp_reason sdp_check(struct span sdp, const struct srtp_policy *policy, str
  */
 long sdp_remove_suites(struct span sdp, const struct srtp_policy *policy, char *out, size_t size);
 
+/**
+ * No relay could make it acceptable: a section that is not RTP, where SRTP is required. Then true, and that is the
+ * fault in @p verdict, which sdp_check() of the sender's policy has filled.
+ */
+bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy *receiver);
+
 /** Short name of a reason for counters and logs ("no-allowed-suite"). */
 const char *sdp_reason_name(enum sdp_reason reason);
 /** Code of a Warning header: 304 if the media is at fault, else 399. */

@@ -159,7 +159,20 @@ static bool is_negative_answer(struct sip_msg *msg)
 	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 300;
 }
 
-int decision_of_sender(struct sip_msg *msg)
+/* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
+static enum sdp_reason judge_sender(struct span sdp, const struct parties *parties, bool answers,
+				    struct sdp_verdict *verdict)
+{
+	struct srtp_policy policy = party_policy(&parties->sender), receiver = party_policy(&parties->receiver);
+
+	if (answers)
+		policy = media_leg_answers(&parties->sender.leg, policy);
+	if (sdp_check(sdp, &policy, verdict) == SDP_ACCEPTABLE)
+		sdp_never_acceptable(verdict, &receiver);
+	return verdict->reason;
+}
+
+int decision_of_sender(struct sip_msg *msg, bool answers)
 {
 	struct decision *decision = decision_new(msg);
 	struct parties parties;
@@ -181,8 +194,7 @@ int decision_of_sender(struct sip_msg *msg)
 	policy_count(checked);
 	if (found < 0)
 		return refuse_unreadable(msg, decision, &parties.sender);
-	struct srtp_policy policy = party_policy(&parties.sender);
-	if (sdp_check(sdp, &policy, &verdict) != SDP_ACCEPTABLE)
+	if (judge_sender(sdp, &parties, answers, &verdict) != SDP_ACCEPTABLE)
 		return refuse_sdp(msg, decision, &parties.sender, &verdict);
 	if (parties.sender.leg.limited && find_foreign(sdp, &parties.sender, &verdict, &address))
 		return refuse_address(msg, decision, &parties.sender, &address);

@@ -15,7 +15,7 @@ struct decision {
 };
 
 /** Each returns 1, 2: there is no SDP; -1: refused. */
-int decision_of_sender(struct sip_msg *msg);
+int decision_of_sender(struct sip_msg *msg, bool answers);
 int decision_of_receiver(struct sip_msg *msg);
 
 /** Of this message; before any check: 503. */

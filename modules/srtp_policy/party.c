@@ -116,6 +116,7 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 		if (result == 0)
 			result = read_party(&view, reply ? &request.requester : &request.answerer, &parties->receiver);
 	} while (!topology_current(&view));
+	media_legs_meet(&parties->sender.leg, &parties->receiver.leg);
 	return result;
 }
 

@@ -63,10 +63,12 @@ static int ki_srtp_policy_check(struct sip_msg *msg, str *side)
 	struct span name = span_of_str(side);
 
 	if (span_equal(name, SPAN_LIT("sender")))
-		return decision_of_sender(msg);
+		return decision_of_sender(msg, false);
+	if (span_equal(name, SPAN_LIT("answerer")))
+		return decision_of_sender(msg, true);
 	if (span_equal(name, SPAN_LIT("receiver")))
 		return decision_of_receiver(msg);
-	LM_ERR("srtp_policy_check(): a side is \"sender\" or \"receiver\"\n");
+	LM_ERR("srtp_policy_check(): a side is \"sender\", \"answerer\" or \"receiver\"\n");
 	return -1;
 }
 

@@ -74,6 +74,36 @@ class TestRefusedAnswers(MediaCase):
         self.assertEqual(self.plain_on_the_secured_leg(), [])
 
 
+class TestNeverAcceptable(MediaCase):
+    """What rtpengine could not make acceptable is refused before it hears of it, and the call goes on."""
+
+    def offer(self, kind):
+        host = self.media["west"].host
+        if kind == "fax":
+            return sdp(host).split("m=")[0] + "m=image 45000 udptl t38\r\na=T38FaxVersion:0\r\n"
+        return self.plain("west") + "m=application 45002 TCP/BFCP *\r\n"
+
+    def test_streams_that_are_not_rtp_change_nothing(self):
+        call, served = self.established()
+        for kind in ("fax", "control"):
+            with self.subTest(kind):
+                request = call.dialog_request("INVITE", body=self.offer(kind))
+                answer = self.west.wait(lambda m: m.status and m.status >= 200 and m.cseq == request.cseq
+                                        and m.method == "INVITE" and m.call_id == call.call_id, what="answer")
+                self.assertEqual(answer.status, 488)
+                self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_answer_by_a_kind_of_key_that_was_not_offered_is_refused(self):
+        fingerprint = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
+        call, served = self.call()
+        served.reply(200, body=sdp(self.teams.host, profile="RTP/SAVP", lines=[fingerprint, "a=setup:active"]))
+        served.acked()
+        self.assertEqual(call.final().status, 488)
+        self.ended_by_us(self.teams, call)
+
+
 class TestOtherToTag(MediaCase):
     """A first answer (an announcement, ring tone), and the call is answered by somebody else."""
     LIMITED = ("west", "teams-1")
@@ -316,6 +346,26 @@ class TestBothSecured(PolicyCase):
         for caller in ("west", "teams"):
             with self.subTest(caller):
                 self.hears_through(caller, "SRTP", "SRTP", "SRTP", "SRTP")
+
+
+class TestSuitesOfBothSides(PolicyCase):
+    MEDIA = {"operator": "SRTP", "teams-oc": "SRTP"}
+    STRONG, WEAK = "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
+
+    @classmethod
+    def changed(cls, document):
+        for group in super().changed(document)["peerGroups"]:
+            if group["side"] == "operator":
+                group["srtpSuites"] = [cls.STRONG, cls.WEAK]
+        return document
+
+    def test_suite_of_one_side_alone_is_refused_before_anybody_rings(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.secure("west", self.WEAK))
+        answer = call.final()
+        self.assertEqual(answer.status, 488)
+        self.assertRegex(answer.get("Warning"), f'^304 trunkgate ".*{self.WEAK}.*"$')
+        self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
+        self.hears_through("west", "SRTP", "SRTP", "SRTP", "SRTP")
 
 
 class TestOptional(PolicyCase):

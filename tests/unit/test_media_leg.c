@@ -119,6 +119,33 @@ static void test_two_secured_sides_share_what_both_allow(void **state)
 	assert_non_null(strstr(words_of(c, dtls, RTPENGINE_OFFER, SDES_ONLY), "SDES-only-AEAD_AES_128_GCM"));
 }
 
+static void test_ends_by_sdes_meet_in_what_both_allow(void **state)
+{
+	struct media_leg a = leg_of(MEDIA_SRTP, "AES_CM_128_HMAC_SHA1_32 AES_CM_128_HMAC_SHA1_80", "");
+	struct media_leg b = leg_of(MEDIA_SRTP_OPTIONAL, "", ""), rtp = leg_of(MEDIA_RTP, "", "");
+	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80"), alone = a;
+	(void)state;
+	media_legs_meet(&a, &b);
+	assert_int_equal(a.policy.suites, srtp_suites_default());
+	assert_int_equal(b.policy.suites, srtp_suites_default());
+	media_legs_meet(&alone, &rtp);
+	media_legs_meet(&dtls, &alone);
+	assert_int_not_equal(alone.policy.suites, srtp_suites_default());
+	b = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "");
+	media_legs_meet(&a, &b);
+	assert_true(a.policy.suites == 0 && b.policy.suites == 0);
+}
+
+static void test_answer_is_of_the_kind_that_was_offered(void **state)
+{
+	struct media_leg leg = leg_of(MEDIA_SRTP, "", ""), dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
+	struct srtp_policy policy = media_leg_answers(&leg, leg.policy);
+	(void)state;
+	assert_true(policy.suites == leg.policy.suites && policy.profiles == 0 && policy.mode == SRTP_REQUIRED);
+	policy = media_leg_answers(&dtls, dtls.policy);
+	assert_true(policy.profiles == dtls.policy.profiles && policy.suites == 0);
+}
+
 static void test_limited_sender_is_bound_to_its_address(void **state)
 {
 	struct media_leg open = leg_of(MEDIA_RTP, "", ""), limited = open;
@@ -151,6 +178,8 @@ int main(void)
 		cmocka_unit_test(test_words_of_an_answer_name_no_profile),
 		cmocka_unit_test(test_excluded_suites_are_named_for_old_versions),
 		cmocka_unit_test(test_two_secured_sides_share_what_both_allow),
+		cmocka_unit_test(test_ends_by_sdes_meet_in_what_both_allow),
+		cmocka_unit_test(test_answer_is_of_the_kind_that_was_offered),
 		cmocka_unit_test(test_limited_sender_is_bound_to_its_address),
 		cmocka_unit_test(test_all_words_together_fit),
 	};
