@@ -137,8 +137,11 @@ int jobs_new(struct jobs **jobs)
 		free(new);
 		return -errno;
 	}
-	/* A job of an earlier worker is not taken for one of this one: none has a thousand a second. */
-	new->last_id = (int64_t)time(NULL) * 1000;
+	/*
+	 * A job of an earlier worker is not taken for one of this one, unless that one had more than one a second for
+	 * all its life. It fits 32 bits: kamcmd has no more.
+	 */
+	new->last_id = time(NULL);
 	*jobs = new;
 	return 0;
 }

@@ -223,7 +223,9 @@ static int file_open(struct call *call, int flags, int *file)
 		return file_fault(call, strerror(errno));
 	int rc = fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ? file_fault(call, "is not a regular file")
 								     : request_file_check(call, &status);
-	if (rc)
+	if (rc && (flags & O_PATH)) /* has no locks to take away */
+		close(fd);
+	else if (rc)
 		store_foreign_close(call->store, fd);
 	else
 		*file = fd;

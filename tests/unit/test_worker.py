@@ -443,8 +443,10 @@ class WorkerTest(unittest.TestCase):
         files = [self.store + ending for ending in ("", "-wal", "-shm", ".lock", ".snapshot")] + [hard]
         for path in [*files, link]:
             with self.subTest(path=path):
+                before = os.listdir(f"/proc/{self.worker.pid}/fd")
                 for operation in ("import", "topology_load"):
                     self.refused(client.ask(operation, path), 400, "file", "is a file of the store itself")
+                self.assertEqual(os.listdir(f"/proc/{self.worker.pid}/fd"), before)
                 for how, operation in ((os.O_RDONLY, "import"), (os.O_WRONLY, "export")):
                     file = os.open(path, how)
                     other = Client(self.socket)
