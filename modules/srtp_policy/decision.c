@@ -159,6 +159,21 @@ static bool is_negative_answer(struct sip_msg *msg)
 	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 300;
 }
 
+/* A 2xx whose answer was in a provisional (RFC 3262), from which we took it. */
+static bool is_answered_without(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 200 && msg->REPLY_STATUS < 300 &&
+	       answer_was_refused(msg);
+}
+
+static int refuse_late(struct decision *decision)
+{
+	decision->code = 488;
+	decision->reason = "Not Acceptable Here";
+	warn(decision, 399, "the answer in a provisional response was refused");
+	return -1;
+}
+
 /* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
 static enum sdp_reason judge_sender(struct span sdp, const struct parties *parties, bool answers,
 				    struct sdp_verdict *verdict)
@@ -188,7 +203,7 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return 2;
 	}
 	if (found == 0)
-		return 2;
+		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
 	if (parties_find(msg, &parties))
 		return unknown_parties(msg);
 	policy_count(checked);

@@ -18,6 +18,9 @@
 #include "state.h"
 #include "topology.h"
 
+/* a flag of tm's branch, which scripts must leave alone */
+enum { BRANCH_ANSWER_REFUSED = 1 << 30 };
+
 struct names {
 	char group[FIELD_NAME_MAX + 1];
 	uint32_t peer;
@@ -63,16 +66,23 @@ static void read_request(struct request *request)
 	request->by_caller = is_by_caller();
 }
 
+/* The transaction of a reply, or NULL. The reference is tm's own to give back, when it handles this reply. */
+static struct cell *cell_of_reply(struct sip_msg *msg, int *branch)
+{
+	struct cell *cell = NULL;
+
+	if (get_route_type() == CORE_ONREPLY_ROUTE && policy_state.tm.t_check(msg, branch) == 1)
+		cell = policy_state.tm.t_gett();
+	return cell == T_UNDEFINED ? NULL : cell;
+}
+
 /* In the core reply_route the XAVPs are not those of the transaction. */
 static void find_request(struct sip_msg *msg, struct request *request)
 {
 	int branch = 0;
-	struct cell *cell = NULL;
+	struct cell *cell = cell_of_reply(msg, &branch);
 
-	/* the reference is tm's own to give back, when it handles this reply */
-	if (get_route_type() == CORE_ONREPLY_ROUTE && policy_state.tm.t_check(msg, &branch) == 1)
-		cell = policy_state.tm.t_gett();
-	if (!cell || cell == T_UNDEFINED) {
+	if (!cell) {
 		read_request(request);
 		return;
 	}
@@ -118,6 +128,28 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 	} while (!topology_current(&view));
 	media_legs_meet(&parties->sender.leg, &parties->receiver.leg);
 	return result;
+}
+
+/* ------- refused answers ------- */
+
+void answer_mark_refused(struct sip_msg *msg)
+{
+	int branch = -1;
+	struct cell *cell = cell_of_reply(msg, &branch);
+
+	if (!cell || branch < 0)
+		return;
+	struct call_state_scope scope = call_state_enter(cell);
+	cell->uac[branch].branch_flags |= BRANCH_ANSWER_REFUSED;
+	call_state_leave(scope);
+}
+
+bool answer_was_refused(struct sip_msg *msg)
+{
+	int branch = -1;
+	struct cell *cell = cell_of_reply(msg, &branch);
+
+	return cell && branch >= 0 && cell->uac[branch].branch_flags & BRANCH_ANSWER_REFUSED;
 }
 
 /* ------- tags ------- */

@@ -23,6 +23,10 @@ struct parties {
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
 int parties_find(struct sip_msg *msg, struct parties *parties);
 
+/** An answer in a provisional was refused: for the peer, who sends no other, the offer is answered all the same. */
+void answer_mark_refused(struct sip_msg *msg);
+bool answer_was_refused(struct sip_msg *msg);
+
 enum { MEDIA_TAG_LENGTH = 39 };
 
 /**

@@ -146,6 +146,8 @@ static int ki_srtp_policy_refuse(struct sip_msg *msg)
 	if (msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 200 && msg->REPLY_STATUS < 300)
 		return refuse_answer(msg, decision);
 	/* nobody can refuse an ACK or a provisional; without its SDP no media comes of it */
+	if (msg->first_line.type == SIP_REPLY)
+		answer_mark_refused(msg);
 	return message_strip(msg) ? 1 : -1;
 }
 

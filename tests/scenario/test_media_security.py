@@ -203,6 +203,36 @@ class TestHiddenSdp(MediaCase):
                 self.assertEqual(call.final().status, 488)
 
 
+class TestAnswerInProvisional(MediaCase):
+    RELIABLE = [("Require", "100rel"), ("RSeq", "1")]
+
+    def test_call_whose_only_answer_was_refused_is_refused(self):
+        call, served = self.call()
+        served.reply(183, headers=self.RELIABLE, body=self.plain("teams"))
+        self.assertEqual(call.provisional(183).body, "")
+        served.reply(200, body="")
+        self.assertEqual(call.final().status, 488)
+        served.acked()
+        self.ended_by_us(self.teams, call)
+
+    def test_answer_that_passed_is_enough_and_one_in_the_2xx_heals(self):
+        call, served = self.call()
+        served.reply(183, headers=self.RELIABLE, body=self.secure("teams"))
+        answer = call.provisional(183)
+        served.reply(200, body="")
+        call.final(status=200)
+        call.ack()
+        self.connect(served, answer)
+        self.both_hear()
+        call, served = self.call()
+        served.reply(183, body=self.plain("teams"))
+        call.provisional(183)
+        served.reply(200, body=self.secure("teams"))
+        self.connect(served, call.final(status=200))
+        call.ack()
+        self.both_hear()
+
+
 class TestMediaAddresses(MediaCase):
     LIMITED = ("west", "teams-1")
 
