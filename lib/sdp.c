@@ -122,6 +122,13 @@ static bool attribute(const struct line *line, const char *name, struct span *va
 	return same(found, name);
 }
 
+/* The same as rtpengine compares it: what it does not know so is nothing that it uses. */
+static bool is_exact(const struct line *line, const char *name)
+{
+	size_t length = strlen(name);
+	return line->value.len > length && !memcmp(line->value.ptr, name, length) && line->value.ptr[length] == ':';
+}
+
 /* --- a=crypto --- */
 
 /* "2^20" or "1048576", from 1 to 2^48 (RFC 3711 section 9.2). */
@@ -162,10 +169,17 @@ static bool key_read(struct span text, size_t key_length)
 	return lifetime_read(first) && mki_read(text);
 }
 
+/* One key; several ("inline:...;inline:...") where each has lifetime and MKI: rtpengine takes the first of those, and
+ * drops the line of any others. */
 static bool keys_read(struct span text, size_t key_length)
 {
+	bool several = text.len && memchr(text.ptr, ';', text.len);
 	do {
-		if (!key_read(cut(&text, ';'), key_length))
+		struct span key = cut(&text, ';');
+		const char *lifetime = key.len ? memchr(key.ptr, '|', key.len) : NULL;
+		if (several && !(lifetime && memrchr(key.ptr, '|', key.len) != lifetime))
+			return false;
+		if (!key_read(key, key_length))
 			return false;
 	} while (text.len);
 	return true;
@@ -200,6 +214,16 @@ static uint32_t crypto_read(struct span text)
 	return 1u << suite;
 }
 
+/* Is the line an a=crypto? @p suite as crypto_read() gives it. */
+static bool is_crypto(const struct line *line, uint32_t *suite)
+{
+	struct span value;
+	if (!attribute(line, "crypto", &value))
+		return false;
+	*suite = is_exact(line, "crypto") ? crypto_read(value) : 0;
+	return true;
+}
+
 /* --- a=fingerprint --- */
 
 static bool is_hex_or_colon(char c)
@@ -220,6 +244,13 @@ static bool fingerprint_read(struct span text)
 	return false;
 }
 
+/* May DTLS begin? rtpengine uses no fingerprint without such a role, though RFC 4145 has a default. */
+static bool setup_read(struct span role)
+{
+	return span_equal(role, SPAN_LIT("active")) || span_equal(role, SPAN_LIT("passive")) ||
+	       span_equal(role, SPAN_LIT("actpass"));
+}
+
 /* --- policy --- */
 
 static uint32_t suites_allowed(const struct srtp_policy *policy)
@@ -236,8 +267,9 @@ static bool dtls_allowed(const struct srtp_policy *policy)
 static bool is_excluded(const struct line *line, bool in_section, const struct srtp_policy *policy)
 {
 	struct span value;
-	if (attribute(line, "crypto", &value))
-		return !in_section || !(crypto_read(value) & suites_allowed(policy));
+	uint32_t suite;
+	if (is_crypto(line, &suite))
+		return !in_section || !(suite & suites_allowed(policy));
 	return !dtls_allowed(policy) && attribute(line, "fingerprint", &value);
 }
 
@@ -326,6 +358,7 @@ struct reader {
 	struct sdp_section session;  /* connection and fingerprint that sections inherit */
 	struct sdp_section *current; /* NULL: session level */
 	bool connection_seen;        /* at this level */
+	bool setup_seen;             /* at this level */
 	bool bundle_only;
 };
 
@@ -341,6 +374,7 @@ static void section_end(struct reader *reader)
 {
 	if (!reader->current)
 		return;
+	reader->current->fingerprint = reader->current->fingerprint && reader->current->setup;
 	reader->current->rejected = reader->current->port == 0 && !reader->bundle_only;
 	fault(reader->verdict, judge(reader->current, reader->policy), reader->verdict->count);
 	reader->bundle_only = false;
@@ -354,6 +388,7 @@ static enum sdp_reason section_begin(struct reader *reader, struct span value)
 	reader->current = &reader->verdict->sections[reader->verdict->count++];
 	*reader->current = reader->session;
 	reader->connection_seen = false;
+	reader->setup_seen = false;
 	return media_read(value, reader->current) ? SDP_ACCEPTABLE : SDP_UNREADABLE;
 }
 
@@ -372,12 +407,16 @@ static void attribute_add(struct reader *reader, const struct line *line)
 {
 	struct sdp_section *section = reader->current ? reader->current : &reader->session;
 	struct span value;
-	if (attribute(line, "crypto", &value) && reader->current) {
-		uint32_t suite = crypto_read(value);
+	uint32_t suite;
+	if (is_crypto(line, &suite) && reader->current) {
 		section->suites |= suite;
 		section->unusable_keys |= !suite;
 	} else if (attribute(line, "fingerprint", &value)) {
-		section->fingerprint |= fingerprint_read(value);
+		section->fingerprint |= is_exact(line, "fingerprint") && fingerprint_read(value);
+	} else if (attribute(line, "setup", &value)) {
+		bool usable = is_exact(line, "setup") && setup_read(value);
+		section->setup = usable && (section->setup || !reader->setup_seen);
+		reader->setup_seen = true;
 	} else if (attribute(line, "bundle-only", &value)) {
 		reader->bundle_only = reader->current != NULL;
 	}

@@ -34,7 +34,8 @@ struct sdp_section {
 	enum sdp_kind kind;
 	uint16_t port;
 	bool rejected;       /**< port 0 and not bundle-only (RFC 8843): no media, nothing to judge */
-	bool fingerprint;    /**< a usable a=fingerprint, its own or the session's */
+	bool fingerprint;    /**< a usable a=fingerprint, its own or the session's, and setup */
+	bool setup;          /**< a=setup, its own or else the session's, lets DTLS begin */
 	bool unusable_keys;  /**< an a=crypto of unknown suite, malformed, or with UNENCRYPTED_... or the like */
 	uint32_t suites;     /**< of its well-formed a=crypto lines, allowed or not */
 	unsigned secured_by; /**< enum sdp_secured, by what the policy allows; 0 = not secured */

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from random import Random
@@ -17,7 +18,7 @@ from harness.dtls import PROFILES, DtlsIdentity
 from harness.paths import BUILD, ROOT
 from harness.ports import free_port
 from harness.rtpengine import PLUGIN, Rtpengine, bencode, debian13, installed_version
-from harness.media_sdp import DEFAULT, SUITES, body, crypto, section, sections, suites_of
+from harness.media_sdp import DEFAULT, SUITES, body, crypto, key_of, section, sections, suites_of
 
 SETS = [(suite,) for suite in SUITES] + list(itertools.combinations(SUITES, 2))
 DOORS = ("offer", "answer", "re-offer", "publish", "subscribe")
@@ -209,10 +210,30 @@ class Enforced:
             self.assertEqual(reply["result"], "error", more)
 
     def test_mki_lifetime_and_several_keys_pass(self):
-        for more in ("|2^20", "|2^20|1:4", "|1:4"):
-            reply = self.doors.ng("offer", call_id=self.doors.call(), from_tag="a",
+        second = f";inline:{key_of(self.allowed[0])}"
+        for more, passes in (("|2^20", True), ("|2^20|1:4", True), ("|1:4", True), (f"|2^20|1:4{second}|2^20|2:4", True),
+                             (second, False), (f"|2^20{second}|2^20", False)):
+            call = self.doors.call()
+            reply = self.doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP",
                                   sdp=body(section("RTP/SAVP", lines=crypto(1, self.allowed[0], more))))
-            self.assertTrue(ok(reply), reply)
+            self.assertEqual(ok(reply), passes, (more, reply))
+            if passes:  # what passes is a key for rtpengine too
+                reply = self.doors.ng("answer", call_id=call, from_tag="a", to_tag="b", sdp=body(section(port=40002)))
+                self.assertEqual(suites_of(reply["sdp"]), self.allowed[:1], more)
+            self.doors.end(call)
+
+    def test_a_fingerprint_counts_if_rtpengine_uses_it(self):
+        line = self.identity.line().splitlines()[0] + "\r\n"
+        for role in ("", "holdconn", "active", "passive", "actpass"):
+            call, lines = self.doors.call(), line + (f"a=setup:{role}\r\n" if role else "")
+            reply = self.doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP", SDES=["off"],
+                                  sdp=body(section("UDP/TLS/RTP/SAVP", lines=lines)))
+            self.assertEqual(ok(reply), role not in ("", "holdconn"), (role, reply))
+            if ok(reply):
+                reply = self.doors.ng("answer", call_id=call, from_tag="a", to_tag="b", SDES=["off"],
+                                      sdp=body(section(port=40002)))
+                self.assertIn("a=fingerprint", reply["sdp"], role)
+            self.doors.end(call)
 
     def test_each_section_is_held_to_the_policy(self):
         good, bad = section("RTP/SAVP", [self.allowed[0]]), section("RTP/SAVP", ["NULL_HMAC_SHA1_32"], port=40002)
@@ -642,6 +663,23 @@ class TestStart(Case):
         lines = drop_in.read_text().splitlines()
         self.assertIn(f"Environment=LD_PRELOAD={installed[str(PLUGIN)]}", lines)
         self.assertIn("Restart=on-failure", lines)
+        self.assertIn(f"AssertPathExists={installed[str(PLUGIN)]}", lines)
+
+    @staticmethod
+    def checked(rtpengine):
+        """The drop-in's check, as systemd runs it once rtpengine is up."""
+        lines = (PLUGIN.parent / "trunkgate.conf").read_text().splitlines()
+        check = next(line for line in lines if line.startswith("ExecStartPost=+")).partition("+")[2]
+        return subprocess.run(shlex.split(check.replace("${MAINPID}", str(rtpengine.pid))), capture_output=True, text=True)
+
+    def test_the_drop_in_notices_a_plugin_that_was_not_loaded(self):
+        guarded = self.checked(self.start(Rtpengine(self.folder, plugin=True, name="guarded")))
+        self.assertEqual(guarded.returncode, 0, guarded.stderr)
+        for name, preload in (("missing", "/nonexistent/srtp_enforcer.so"), ("other", "libm.so.6")):
+            rtpengine = Rtpengine(self.folder, name=name)
+            rtpengine.env = {"LD_PRELOAD": preload}
+            done = self.checked(self.start(rtpengine))
+            self.assertEqual((done.returncode, done.stderr), (1, "srtp_enforcer is not loaded\n"))
 
     def assert_guarded(self, program, name):
         rtpengine = Rtpengine(self.folder, plugin=True, name=name)

@@ -11,9 +11,10 @@
 #define PRINT                                                                                                          \
 	"a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb:"   \
 	"cc:dd:ee:ff\r\n"
-#define AVP  "m=audio 4000 RTP/AVP 8\r\n"
-#define SAVP "m=audio 4000 RTP/SAVP 8\r\n"
-#define TLS  "m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n"
+#define SETUP "a=setup:actpass\r\n"
+#define AVP   "m=audio 4000 RTP/AVP 8\r\n"
+#define SAVP  "m=audio 4000 RTP/SAVP 8\r\n"
+#define TLS   "m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n"
 
 static struct sdp_verdict verdict;
 
@@ -106,17 +107,37 @@ static void test_keys_on_rtp_avp_are_removed_where_srtp_is_forbidden(void **stat
 static void test_dtls_needs_a_fingerprint_of_the_section_or_the_session(void **state)
 {
 	(void)state;
-	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT SETUP), SDP_ACCEPTABLE);
 	assert_int_equal(verdict.sections[0].secured_by, SDP_DTLS);
-	assert_int_equal(check(SRTP_REQUIRED, HEAD PRINT TLS TLS), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD PRINT SETUP TLS TLS), SDP_ACCEPTABLE);
 	assert_int_equal(verdict.sections[1].secured_by, SDP_DTLS);
-	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT TLS), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT SETUP TLS), SDP_NO_FINGERPRINT);
 	assert_int_equal(verdict.section, 2);
 	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS GOOD), SDP_NO_FINGERPRINT);
 	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS "a=fingerprint:md5 00:11\r\n"), SDP_NO_FINGERPRINT);
 	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS "a=fingerprint:sha-256 00:11\r\n"), SDP_NO_FINGERPRINT);
-	assert_int_equal(check(SRTP_REQUIRED, HEAD SAVP WEAK PRINT), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD SAVP WEAK PRINT SETUP), SDP_ACCEPTABLE);
 	assert_int_equal(verdict.sections[0].secured_by, SDP_DTLS);
+}
+
+/* rtpengine takes no fingerprint otherwise. */
+static void test_a_fingerprint_counts_with_a_role_only(void **state)
+{
+	(void)state;
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT "a=setup:holdconn\r\n"), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT "a=Setup:active\r\n"), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT "a=setup:passive \r\n"), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT SETUP "a=setup:holdconn\r\n"), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD SETUP TLS PRINT "a=setup:holdconn\r\n"), SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED,
+			       HEAD TLS SETUP "a=Fingerprint:sha-1 00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:"
+					      "ff:00:11:22:33\r\n"),
+			 SDP_NO_FINGERPRINT);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS PRINT "a=setup:active\r\n"), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD TLS "a=setup:passive\r\n" PRINT), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD SETUP TLS PRINT TLS PRINT), SDP_ACCEPTABLE);
+	assert_int_equal(check(SRTP_REQUIRED, HEAD "a=setup:holdconn\r\n" PRINT TLS SETUP), SDP_ACCEPTABLE);
 }
 
 static void test_without_allowed_profiles_dtls_is_refused_and_removed(void **state)
@@ -124,8 +145,8 @@ static void test_without_allowed_profiles_dtls_is_refused_and_removed(void **sta
 	struct srtp_policy policy = {SRTP_OPTIONAL, srtp_suites_default(), 0};
 	char out[1024];
 	(void)state;
-	assert_int_equal(sdp_check(span_of(HEAD TLS PRINT), &policy, &verdict), SDP_NO_ALLOWED_PROFILE);
-	assert_int_equal(sdp_check(span_of(HEAD SAVP PRINT), &policy, &verdict), SDP_NO_ALLOWED_PROFILE);
+	assert_int_equal(sdp_check(span_of(HEAD TLS PRINT SETUP), &policy, &verdict), SDP_NO_ALLOWED_PROFILE);
+	assert_int_equal(sdp_check(span_of(HEAD SAVP PRINT SETUP), &policy, &verdict), SDP_NO_ALLOWED_PROFILE);
 	assert_int_equal(sdp_check(span_of(HEAD PRINT SAVP GOOD), &policy, &verdict), SDP_ACCEPTABLE);
 	assert_int_equal(verdict.removable, 1);
 	long length = sdp_remove_suites(span_of(HEAD PRINT SAVP GOOD), &policy, out, sizeof(out));
@@ -187,6 +208,12 @@ static const char *const unusable[] = {
 	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|2^20|1:129",
 	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|2^20|1:4|2",
 	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY ";inline:AAAA",
+	/* rtpengine drops these */
+	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY ";inline:" KEY,
+	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|2^20;inline:" KEY "|2^20",
+	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|1:4;inline:" KEY "|2:4",
+	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|2^20|1:4;inline:" KEY,
+	"1 AES_CM_128_HMAC_SHA1_80 inline:" KEY ";",
 	"1 AES_CM_128_HMAC_SHA1_80 uri:" KEY,
 	"1 AES_CM_128_HMAC_SHA1_80",
 	"1",
@@ -239,6 +266,18 @@ static void test_lenient_spellings_of_crypto_are_found(void **state)
 	(void)state;
 	assert_removed(SRTP_OPTIONAL, HEAD AVP "a=CRYPTO:1 x\r\na= crypto :1 x\r\na=crypto\r\na=cryptos:1\r\n",
 		       HEAD AVP "a=cryptos:1\r\n");
+}
+
+static void test_lenient_spellings_of_crypto_are_no_key(void **state)
+{
+	static const char *const spellings[] = {"a=CRYPTO:", "a= crypto:", "a=crypto :"};
+	char sdp[1024];
+	(void)state;
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(*spellings); i++) {
+		snprintf(sdp, sizeof(sdp), HEAD SAVP "%s1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "\r\n", spellings[i]);
+		assert_int_equal(check(SRTP_REQUIRED, sdp), SDP_NO_ALLOWED_SUITE);
+		assert_removed(SRTP_REQUIRED, sdp, HEAD SAVP);
+	}
 }
 
 static void test_what_can_be_read_in_two_ways_is_unreadable(void **state)
@@ -399,12 +438,14 @@ int main(void)
 		cmocka_unit_test(test_keys_on_rtp_avp_secure_it),
 		cmocka_unit_test(test_keys_on_rtp_avp_are_removed_where_srtp_is_forbidden),
 		cmocka_unit_test(test_dtls_needs_a_fingerprint_of_the_section_or_the_session),
+		cmocka_unit_test(test_a_fingerprint_counts_with_a_role_only),
 		cmocka_unit_test(test_without_allowed_profiles_dtls_is_refused_and_removed),
 		cmocka_unit_test(test_rejected_sections_are_not_judged_but_bundled_ones_are),
 		cmocka_unit_test(test_keys_at_session_level_count_for_nothing_and_are_removed),
 		cmocka_unit_test(test_a_key_line_must_be_one_that_rtpengine_reads),
 		cmocka_unit_test(test_key_length_is_that_of_the_suite),
 		cmocka_unit_test(test_lenient_spellings_of_crypto_are_found),
+		cmocka_unit_test(test_lenient_spellings_of_crypto_are_no_key),
 		cmocka_unit_test(test_what_can_be_read_in_two_ways_is_unreadable),
 		cmocka_unit_test(test_ends_of_lines_may_be_lf_and_the_last_may_lack),
 		cmocka_unit_test(test_profiles_are_known_by_their_end),
