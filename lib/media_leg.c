@@ -35,10 +35,12 @@ static bool by_sdes(const struct media_leg *leg)
 	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.suites != 0;
 }
 
-void media_legs_meet(struct media_leg *a, struct media_leg *b)
+bool media_legs_meet(struct media_leg *a, struct media_leg *b)
 {
-	if (by_sdes(a) && by_sdes(b))
-		a->policy.suites = b->policy.suites = a->policy.suites & b->policy.suites;
+	if (!by_sdes(a) || !by_sdes(b))
+		return true;
+	a->policy.suites = b->policy.suites = a->policy.suites & b->policy.suites;
+	return a->policy.suites != 0;
 }
 
 struct srtp_policy media_leg_answers(const struct media_leg *leg, struct srtp_policy policy)

@@ -20,8 +20,11 @@ struct media_leg {
  */
 int media_leg_read(enum media media, struct span suites, struct span profiles, struct media_leg *leg);
 
-/** Takes away what leads nowhere: of two ends by SDES, suites that only one allows. rtpengine has one list for both. */
-void media_legs_meet(struct media_leg *a, struct media_leg *b);
+/**
+ * Takes away what leads nowhere: of two ends by SDES, suites that only one allows. rtpengine has one list for both.
+ * False if none is left.
+ */
+bool media_legs_meet(struct media_leg *a, struct media_leg *b);
 
 /** The policy for an answer of this leg: only the kind of key that rtpengine offered it. */
 struct srtp_policy media_leg_answers(const struct media_leg *leg, struct srtp_policy policy);

@@ -126,7 +126,9 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 		if (result == 0)
 			result = read_party(&view, reply ? &request.requester : &request.answerer, &parties->receiver);
 	} while (!topology_current(&view));
-	media_legs_meet(&parties->sender.leg, &parties->receiver.leg);
+	if (result == 0 && !media_legs_meet(&parties->sender.leg, &parties->receiver.leg))
+		LM_WARN("groups %s and %s have no SRTP suite in common: no call between them is secured\n",
+			parties->sender.group, parties->receiver.group);
 	return result;
 }
 

@@ -397,6 +397,17 @@ class TestSuitesOfBothSides(PolicyCase):
         self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
         self.hears_through("west", "SRTP", "SRTP", "SRTP", "SRTP")
 
+    def test_groups_without_a_suite_in_common_are_named_in_the_log(self):
+        document = self.gateway.document()
+        for group in document["peerGroups"]:
+            if group["side"] == "operator":
+                group["srtpSuites"] = [self.WEAK]
+        self.gateway.load(document)
+        self.addCleanup(self.gateway.load)
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.secure("west", self.WEAK))
+        self.assertEqual(call.final().status, 488)
+        self.assertIn("groups operator and teams-oc have no SRTP suite in common", self.gateway.kamailio.log())
+
 
 class TestOptional(PolicyCase):
     MEDIA = {"teams-oc": "SRTP-optional"}
