@@ -17,7 +17,11 @@ enum { DIALOG_TOKEN_LENGTH = 28 };
 enum direction { TO_SERVICE = 1, TO_OPERATOR = 2 };
 const char *direction_name(enum direction direction); /**< "to-service", "to-operator" */
 
-enum dialog_policy { DIALOG_INGRESS_SECURED = 1 /**< who started it offered SRTP: its side stays so */ };
+enum dialog_policy {
+	DIALOG_INGRESS_SECURED = 1, /**< who started it offered SRTP: its side stays so */
+	DIALOG_INGRESS_SHARED =
+		2, /**< several peers share the source prefix of who started it: ingress is any of them */
+};
 
 struct dialog {
 	enum direction direction;

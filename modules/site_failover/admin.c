@@ -241,8 +241,8 @@ static void add_node(rpc_t *rpc, void *context)
 		return;
 	if (settings.draining)
 		write_time(since, (time_t)(settings.draining_since_ms / 1000));
-	rpc->struct_add(row, "ssd", "node", settings.draining ? "drain" : "auto", "since", since, "live",
-			(int)calls_count());
+	rpc->struct_add(row, "ssdd", "node", settings.draining ? "drain" : "auto", "since", since, "live",
+			(int)calls_count(), "trying", (int)calls_trying());
 }
 
 static void add_next(rpc_t *rpc, void *context, uint32_t last)

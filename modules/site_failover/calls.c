@@ -13,9 +13,12 @@
 #include <core/mem/shm_mem.h>
 #include <core/parser/parse_cseq.h>
 #include <core/parser/parse_from.h>
+#include <core/parser/parse_nameaddr.h>
 #include <core/parser/parse_to.h>
 
+#include "call_state.h"
 #include "glue.h"
+#include "hop.h"
 #include "load.h"
 #include "place.h"
 #include "route_set.h"
@@ -27,18 +30,42 @@ enum {
 	SLICE = BUCKETS / 16, /* buckets looked at in one turn of the prober */
 	AT_ONCE = 20,         /* calls asked for in one turn */
 	AGAIN_MS = 10000,     /* a call whose peer could not be asked */
+	ENDED_MS = 64000,     /* an ended call is remembered: longer than anything of it is repeated (RFC 3261 64*T1) */
 	TEXT_MAX = 2048,
 	NO_SUCH_CALL = 481,
 };
 
-/* What a request within the dialog needs; only kept where the callee's peer has a capacity. */
-enum text { CALL_ID, FROM_URI, FROM_TAG, TO_URI, TO_TAG, CONTACT, ROUTES, TEXTS };
+/*
+ * What a request within the dialog needs; an end is named by whom the request goes to. The groups are kept of every
+ * call, the rest only where one of the two peers has a capacity.
+ */
+enum end { CALLER, CALLEE, ENDS };
+enum text {
+	GROUP,
+	URI = GROUP + ENDS,
+	TAG = URI + ENDS,
+	CONTACT = TAG + ENDS,
+	ROUTES = CONTACT + ENDS,
+	CALL_ID = ROUTES + ENDS,
+	TEXTS,
+};
+
+struct address {
+	struct socket_info *socket; /* it goes out of */
+	struct ip_addr ip;
+	uint16_t port;
+	uint8_t transport;
+};
 
 struct call {
 	struct call *next;
-	uint64_t key, ask_ms; /* ask_ms: when its peer is asked for it next */
+	uint64_t key, caller_tag;
+	uint64_t due_ms; /* when an end is asked for it next; when it is forgotten, if it has ended */
 	uint32_t ingress, egress;
-	uint32_t cseq;
+	uint32_t cseq[ENDS]; /* used already towards this end */
+	bool ended;
+	enum end turn; /* who is asked next */
+	struct address addresses[ENDS];
 	uint16_t lengths[TEXTS];
 	char text[];
 };
@@ -46,8 +73,9 @@ struct call {
 struct table {
 	uint8_t secret[crypto_shorthash_KEYBYTES];
 	gen_lock_t locks[LOCKS];
-	uint32_t count, next_bucket;
-	bool full; /* said so in the log */
+	uint32_t count, ended, next_bucket;
+	uint32_t trying; /* calls that were sent and not answered */
+	bool full;       /* said so in the log */
 	struct call *buckets[BUCKETS];
 };
 
@@ -83,6 +111,29 @@ uint32_t calls_count(void)
 	return __atomic_load_n(&table->count, __ATOMIC_RELAXED);
 }
 
+/* ------- calls that are not answered yet ------- */
+
+uint32_t calls_trying(void)
+{
+	return __atomic_load_n(&table->trying, __ATOMIC_RELAXED);
+}
+
+void calls_open(uint32_t ingress)
+{
+	if (!table)
+		return;
+	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
+	load_open(ingress);
+}
+
+void calls_close(uint32_t ingress)
+{
+	if (!table)
+		return;
+	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
+	load_close(ingress);
+}
+
 /* ------- the table ------- */
 
 static uint64_t hash_of(const void *bytes, size_t length)
@@ -92,15 +143,20 @@ static uint64_t hash_of(const void *bytes, size_t length)
 	return hash;
 }
 
-/* One call may pass twice, and have several callees. */
-static uint64_t key_of(const struct dialog *dialog, str call_id, str callee_tag)
+static uint64_t hash_of_str(str text)
+{
+	return hash_of(text.s ? text.s : "", (size_t)text.len);
+}
+
+/* The same for a request of either end. One call may pass twice, and have several callees. */
+static uint64_t key_of(const struct dialog *dialog, struct sip_msg *msg)
 {
 	struct {
-		uint64_t call_id, tag;
+		uint64_t call_id, tags;
 		uint32_t direction, ingress, egress, zero;
 	} parts = {
-		.call_id = hash_of(call_id.s, (size_t)call_id.len),
-		.tag = hash_of(callee_tag.s ? callee_tag.s : "", (size_t)callee_tag.len),
+		.call_id = hash_of_str(msg->callid->body),
+		.tags = hash_of_str(get_from(msg)->tag_value) + hash_of_str(get_to(msg)->tag_value),
 		.direction = dialog->direction,
 		.ingress = dialog->ingress,
 		.egress = dialog->egress,
@@ -121,6 +177,14 @@ static struct call **find(uint64_t key)
 	return link;
 }
 
+static bool is_known(uint64_t key)
+{
+	lock_get(lock_of(key % BUCKETS));
+	bool known = *find(key);
+	lock_release(lock_of(key % BUCKETS));
+	return known;
+}
+
 static bool has_room(void)
 {
 	if (calls_count() < (uint32_t)site_state.parameters.calls_max)
@@ -131,8 +195,8 @@ static bool has_room(void)
 	return false;
 }
 
-/* Takes over @p call, or frees it: it is counted already. */
-static void insert(struct call *call)
+/* Takes over @p call, or frees it: it is counted already, or has ended. True if it was taken over. */
+static bool insert(struct call *call)
 {
 	size_t bucket = call->key % BUCKETS;
 	lock_get(lock_of(bucket));
@@ -141,31 +205,73 @@ static void insert(struct call *call)
 	if (fresh)
 		*link = call;
 	lock_release(lock_of(bucket));
-	if (!fresh) {
+	if (!fresh)
 		shm_free(call);
-		return;
-	}
-	__atomic_fetch_add(&table->count, 1, __ATOMIC_RELAXED);
-	load_begin(call->ingress);
-	load_begin(call->egress);
+	return fresh;
 }
 
-static bool take_out(uint64_t key)
+static void begin(struct call *call)
+{
+	uint32_t ingress = call->ingress, egress = call->egress;
+	if (!insert(call))
+		return;
+	__atomic_fetch_add(&table->count, 1, __ATOMIC_RELAXED);
+	load_begin(ingress);
+	load_begin(egress);
+}
+
+/* What has ended stays for a while: an answer or a refresh that comes after the BYE begins no new call. */
+static bool end(uint64_t key)
 {
 	size_t bucket = key % BUCKETS;
+	uint32_t ingress = TOPOLOGY_NONE, egress = TOPOLOGY_NONE;
 	lock_get(lock_of(bucket));
-	struct call **link = find(key), *call = *link;
-	if (call)
-		*link = call->next;
+	struct call *call = *find(key);
+	bool was_live = call && !call->ended;
+	if (was_live) {
+		call->ended = true;
+		call->due_ms = site_clock_ms() + ENDED_MS;
+		ingress = call->ingress;
+		egress = call->egress;
+	}
 	lock_release(lock_of(bucket));
-	if (!call)
+	if (!was_live)
 		return false;
+	__atomic_fetch_add(&table->ended, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&table->count, 1, __ATOMIC_RELAXED);
-	load_end(call->ingress);
-	load_end(call->egress);
+	load_end(ingress);
+	load_end(egress);
 	table->full = false;
-	shm_free(call);
 	return true;
+}
+
+/* A BYE may come before the answer to the INVITE is counted. */
+static void remember_ended(uint64_t key)
+{
+	if (is_known(key) ||
+	    __atomic_load_n(&table->ended, __ATOMIC_RELAXED) >= (uint32_t)site_state.parameters.calls_max)
+		return;
+	struct call *call = shm_malloc(sizeof(*call));
+	if (!call)
+		return;
+	*call = (struct call){.key = key, .ended = true, .due_ms = site_clock_ms() + ENDED_MS};
+	if (insert(call))
+		__atomic_fetch_add(&table->ended, 1, __ATOMIC_RELAXED);
+}
+
+static void forget_ended(size_t bucket, uint64_t now_ms)
+{
+	lock_get(lock_of(bucket));
+	for (struct call **link = &table->buckets[bucket], *call; (call = *link);) {
+		if (!call->ended || now_ms < call->due_ms) {
+			link = &call->next;
+			continue;
+		}
+		*link = call->next;
+		shm_free(call);
+		__atomic_fetch_sub(&table->ended, 1, __ATOMIC_RELAXED);
+	}
+	lock_release(lock_of(bucket));
 }
 
 /* ------- a call begins ------- */
@@ -173,7 +279,8 @@ static bool take_out(uint64_t key)
 static bool is_limited(uint32_t peer)
 {
 	struct place place;
-	return site_state.parameters.audit_interval && place_find(peer, &place) == 0 && place.capacity;
+	return peer != TOPOLOGY_NONE && site_state.parameters.audit_interval && place_find(peer, &place) == 0 &&
+	       place.capacity;
 }
 
 static uint64_t next_audit(void)
@@ -181,35 +288,86 @@ static uint64_t next_audit(void)
 	return site_clock_ms() + (uint64_t)site_state.parameters.audit_interval * 1000;
 }
 
-/* The texts may all be empty. */
-static struct call *make(const struct dialog *dialog, uint64_t key, const str texts[TEXTS])
+/* All that is known of a call before it is put into the table. */
+struct draft {
+	struct dialog dialog;
+	uint64_t key;
+	uint32_t cseq[ENDS];
+	struct address addresses[ENDS];
+	str texts[TEXTS];
+	char routes[ENDS][TEXT_MAX];
+	size_t length;
+};
+
+static void measure(struct draft *draft)
 {
-	size_t length = 0;
+	draft->length = 0;
 	for (size_t i = 0; i < TEXTS; i++)
-		length += (size_t)texts[i].len;
-	struct call *call = shm_malloc(sizeof(*call) + length);
+		draft->length += (size_t)draft->texts[i].len;
+}
+
+static void keep_groups_only(struct draft *draft)
+{
+	memset(draft->texts + GROUP + ENDS, 0, (TEXTS - ENDS) * sizeof(*draft->texts));
+}
+
+/* With too much of anything the call is counted but never asked for. */
+static struct call *make(struct draft *draft)
+{
+	const struct dialog *dialog = &draft->dialog;
+	measure(draft);
+	if (draft->length > TEXT_MAX) {
+		keep_groups_only(draft);
+		measure(draft);
+	}
+	struct call *call = shm_malloc(sizeof(*call) + draft->length);
 	if (!call)
 		return NULL;
-	*call = (struct call){.key = key, .ingress = dialog->ingress, .egress = dialog->egress, .ask_ms = next_audit()};
-	length = 0;
+	*call = (struct call){
+		.key = draft->key,
+		.ingress = dialog->policy & DIALOG_INGRESS_SHARED ? TOPOLOGY_NONE : dialog->ingress,
+		.egress = dialog->egress,
+		.cseq = {draft->cseq[CALLER], draft->cseq[CALLEE]},
+		.addresses = {draft->addresses[CALLER], draft->addresses[CALLEE]},
+		.due_ms = next_audit(),
+		.turn = CALLEE,
+	};
+	size_t length = 0;
 	for (size_t i = 0; i < TEXTS; i++) {
-		call->lengths[i] = (uint16_t)texts[i].len;
-		if (texts[i].len)
-			memcpy(call->text + length, texts[i].s, (size_t)texts[i].len);
-		length += (size_t)texts[i].len;
+		str text = draft->texts[i];
+		call->lengths[i] = (uint16_t)text.len;
+		if (text.len)
+			memcpy(call->text + length, text.s, (size_t)text.len);
+		length += (size_t)text.len;
 	}
 	return call;
 }
 
-static bool write_routes(const struct route_set *set, char *text, int size, str *routes)
+static bool write_route(char text[TEXT_MAX], str *routes, str value)
 {
-	int length = 0;
-	for (size_t i = 0; i < set->count; i++) {
-		length += snprintf(text + length, (size_t)(size - length), "Route: %.*s\r\n", STR_FMT(&set->routes[i]));
-		if (length >= size)
+	int room = TEXT_MAX - routes->len;
+	int length = snprintf(text + routes->len, (size_t)room, "Route: %.*s\r\n", STR_FMT(&value));
+	if (length >= room)
+		return false;
+	*routes = (str){.s = text, .len = routes->len + length};
+	return true;
+}
+
+/* Of the sender of a response: his Record-Routes beyond ours, backwards. */
+static bool write_response_routes(const struct route_set *set, char text[TEXT_MAX], str *routes)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (!write_route(text, routes, set->routes[i]))
 			return false;
-	}
-	*routes = (str){.s = text, .len = length};
+	return true;
+}
+
+/* Of the sender of a request: its Record-Routes as they stand. */
+static bool write_request_routes(struct sip_msg *request, char text[TEXT_MAX], str *routes)
+{
+	for (struct hdr_field *header = request->headers; header; header = header->next)
+		if (header->type == HDR_RECORDROUTE_T && !write_route(text, routes, header->body))
+			return false;
 	return true;
 }
 
@@ -219,94 +377,257 @@ static bool read_ends(struct sip_msg *msg)
 	       parse_to_header(msg) >= 0 && get_to(msg)->tag_value.len && get_from(msg)->tag_value.len;
 }
 
-static void fill_ends(struct sip_msg *msg, str texts[TEXTS])
+/* @p sender: who wrote the From. */
+static void draft_names(struct draft *draft, struct sip_msg *msg, enum end sender)
 {
-	texts[CALL_ID] = msg->callid->body;
-	texts[FROM_URI] = get_from(msg)->uri;
-	texts[FROM_TAG] = get_from(msg)->tag_value;
-	texts[TO_URI] = get_to(msg)->uri;
-	texts[TO_TAG] = get_to(msg)->tag_value;
+	enum end other = sender == CALLER ? CALLEE : CALLER;
+	draft->texts[CALL_ID] = msg->callid->body;
+	draft->texts[URI + sender] = get_from(msg)->uri;
+	draft->texts[TAG + sender] = get_from(msg)->tag_value;
+	draft->texts[URI + other] = get_to(msg)->uri;
+	draft->texts[TAG + other] = get_to(msg)->tag_value;
+	str2int(&get_cseq(msg)->number, &draft->cseq[other]);
 }
 
-/* Without a Contact, or with too much of anything, the call is counted but never asked for. */
-static void put(const struct dialog *dialog, uint64_t key, struct sip_msg *msg, str texts[TEXTS])
+static uint8_t transport_of(int proto)
 {
-	static const str none[TEXTS];
-	size_t length = 0;
-	for (size_t i = 0; i < TEXTS; i++)
-		length += (size_t)texts[i].len;
-	struct call *call = make(dialog, key, length > TEXT_MAX || texts[CONTACT].len == 0 ? none : texts);
+	return proto == PROTO_TLS ? TRANSPORT_TLS : proto == PROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
+}
+
+static struct address source_of(const struct receive_info *from)
+{
+	return (struct address){.socket = from->bind_address,
+				.ip = from->src_ip,
+				.port = from->src_port,
+				.transport = transport_of(from->proto)};
+}
+
+static struct address destination_of(const struct dest_info *to)
+{
+	struct address address = {
+		.socket = to->send_sock, .port = su_getport(&to->to), .transport = transport_of(to->proto)};
+	union sockaddr_union where = to->to;
+	su2ip_addr(&address.ip, &where);
+	return address;
+}
+
+/* Requests go to the first Route or the Contact, if that is an address of the end's group. */
+static void prefer_hop(struct address *address, str uri, str group)
+{
+	struct place place;
+	if (uri.len == 0 || hop_of_uri(uri, span_of_str(&group), &place))
+		return;
+	address->ip = place.address;
+	address->port = place.port;
+}
+
+static void draft_callee(struct draft *draft, struct sip_msg *response)
+{
+	struct route_set set;
+	str *contact = &draft->texts[CONTACT + CALLEE], *routes = &draft->texts[ROUTES + CALLEE];
+	if (route_set_contact(response, contact) || route_set_read(response, &set) ||
+	    !write_response_routes(&set, draft->routes[CALLEE], routes)) {
+		*contact = *routes = (str){};
+		return;
+	}
+	prefer_hop(&draft->addresses[CALLEE], set.count ? set.next : *contact, draft->texts[GROUP + CALLEE]);
+}
+
+static str first_route(struct sip_msg *request)
+{
+	name_addr_t route;
+	for (struct hdr_field *header = request->headers; header; header = header->next)
+		if (header->type == HDR_RECORDROUTE_T)
+			return parse_nameaddr(&header->body, &route) < 0 ? (str){} : route.uri;
+	return (str){};
+}
+
+/* The request may be the transaction's, in shared memory: it is only read. */
+static void draft_caller(struct draft *draft, struct sip_msg *request, enum end sender)
+{
+	name_addr_t contact;
+	str *uri = &draft->texts[CONTACT + sender], *routes = &draft->texts[ROUTES + sender];
+	if (!request->contact || parse_nameaddr(&request->contact->body, &contact) < 0 ||
+	    !write_request_routes(request, draft->routes[sender], routes)) {
+		*routes = (str){};
+		return;
+	}
+	*uri = contact.uri;
+	str first = first_route(request);
+	prefer_hop(&draft->addresses[sender], first.len ? first : *uri, draft->texts[GROUP + sender]);
+}
+
+static bool is_asked_for(const struct dialog *dialog)
+{
+	return is_limited(dialog->egress) || (!(dialog->policy & DIALOG_INGRESS_SHARED) && is_limited(dialog->ingress));
+}
+
+void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, struct sip_msg *response)
+{
+	static struct draft draft;
+	if (!read_ends(response) || branch < 0 || !cell->uas.request || !has_room())
+		return;
+	draft = (struct draft){.dialog = *dialog, .key = key_of(dialog, response)};
+	if (is_known(draft.key))
+		return;
+	draft.texts[GROUP + CALLER] = call_state_str(CALL_GROUP);
+	draft.texts[GROUP + CALLEE] = call_state_str(CALL_OUT_GROUP);
+	draft.addresses[CALLER] = source_of(&cell->uas.request->rcv);
+	draft.addresses[CALLEE] = destination_of(&cell->uac[branch].request.dst);
+	draft_names(&draft, response, CALLER);
+	draft_callee(&draft, response);
+	draft_caller(&draft, cell->uas.request, CALLER);
+	if (!is_asked_for(dialog))
+		keep_groups_only(&draft);
+	struct call *call = make(&draft);
 	if (!call)
 		return;
-	str2int(&get_cseq(msg)->number, &call->cseq);
-	insert(call);
+	call->caller_tag = hash_of_str(get_from(response)->tag_value);
+	begin(call);
 }
 
-void calls_begin(const struct dialog *dialog, struct sip_msg *response)
+/* ------- a call that nobody counts yet ------- */
+
+static void on_refreshed(struct cell *cell, int type, struct tmcb_params *event)
 {
-	str texts[TEXTS] = {};
-	char routes[TEXT_MAX];
-	struct route_set set;
-	if (!has_room() || !read_ends(response))
+	struct call **learned = *event->param;
+	if (!table || event->code < 200 || event->code >= 300 || !has_room())
 		return;
-	if (is_limited(dialog->egress) && route_set_contact(response, &texts[CONTACT]) == 0 &&
-	    route_set_read(response, &set) == 0 && write_routes(&set, routes, sizeof(routes), &texts[ROUTES]))
-		fill_ends(response, texts);
-	else
-		texts[CONTACT] = (str){};
-	put(dialog, key_of(dialog, response->callid->body, get_to(response)->tag_value), response, texts);
+	struct call *call = __atomic_exchange_n(learned, NULL, __ATOMIC_ACQ_REL);
+	if (call)
+		begin(call);
 }
 
-static uint64_t key_of_request(const struct dialog *dialog, struct sip_msg *request, bool forward)
+static void free_learned(void *parameter)
 {
-	return key_of(dialog, request->callid->body,
-		      forward ? get_to(request)->tag_value : get_from(request)->tag_value);
+	struct call **learned = parameter;
+	if (*learned)
+		shm_free(*learned);
+	shm_free(learned);
 }
 
-void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward)
+static struct call *make_learned(const struct dialog *dialog, uint64_t key, struct sip_msg *request, bool forward,
+				 const struct place *receiver)
 {
-	str texts[TEXTS] = {};
+	static struct draft draft;
+	enum end from = forward ? CALLER : CALLEE, to = forward ? CALLEE : CALLER;
+	draft = (struct draft){.dialog = *dialog, .key = key};
+	draft.texts[GROUP + from] = call_state_str(CALL_GROUP);
+	draft.texts[GROUP + to] = str_of(receiver->group);
+	draft.addresses[from] = source_of(&request->rcv);
+	draft.addresses[to] = (struct address){.socket = place_send_socket(receiver),
+					       .ip = receiver->address,
+					       .port = receiver->port,
+					       .transport = (uint8_t)receiver->transport};
+	draft_names(&draft, request, from);
+	draft_caller(&draft, request, from);
+	draft.texts[CONTACT + to] = *GET_RURI(request);
+	if (!is_asked_for(dialog))
+		keep_groups_only(&draft);
+	struct call *call = make(&draft);
+	if (call)
+		call->caller_tag = hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+	return call;
+}
+
+void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver)
+{
 	if (!has_room() || !read_ends(request))
 		return;
-	uint64_t key = key_of_request(dialog, request, forward);
-	lock_get(lock_of(key % BUCKETS));
-	bool known = *find(key);
-	lock_release(lock_of(key % BUCKETS));
-	if (known)
+	uint64_t key = key_of(dialog, request);
+	struct call **learned = is_known(key) ? NULL : shm_malloc(sizeof(struct call *));
+	if (!learned)
 		return;
-	if (forward && is_limited(dialog->egress)) {
-		fill_ends(request, texts);
-		texts[CONTACT] = *GET_RURI(request);
-	}
-	put(dialog, key, request, texts);
+	*learned = make_learned(dialog, key, request, forward, receiver);
+	if (!*learned ||
+	    site_state.tm.register_tmcb(request, NULL, TMCB_RESPONSE_FWDED, on_refreshed, learned, free_learned) <= 0)
+		free_learned(learned);
 }
 
 void calls_end(const struct dialog *dialog, struct sip_msg *request)
 {
 	if (!read_ends(request))
 		return;
-	if (!take_out(key_of_request(dialog, request, true)))
-		take_out(key_of_request(dialog, request, false));
+	uint64_t key = key_of(dialog, request);
+	if (!end(key))
+		remember_ended(key);
+}
+
+/* ------- where the ends of a call are ------- */
+
+static str text_of(const struct call *call, size_t wanted)
+{
+	str text = {.s = (char *)call->text, .len = call->lengths[wanted]};
+	for (size_t i = 0; i < wanted; i++)
+		text.s += call->lengths[i];
+	return text;
+}
+
+static void place_of_address(const struct address *address, struct place *place)
+{
+	*place = (struct place){.transport = (enum transport)address->transport};
+	place_set_address(place, &address->ip, address->port);
+	if (address->socket)
+		place_copy_text(place->local_socket, sizeof(place->local_socket),
+				span_of_str(&address->socket->sock_str));
+}
+
+/* -EPERM: who sent this is of neither group. */
+static int find_receiver(const struct call *call, bool forward, struct place *receiver)
+{
+	enum end from = forward ? CALLER : CALLEE, to = forward ? CALLEE : CALLER;
+	str sender = text_of(call, GROUP + from), group = text_of(call, GROUP + to),
+	    actual = call_state_str(CALL_GROUP);
+	if (!STR_EQ(sender, actual))
+		return -EPERM;
+	place_of_address(&call->addresses[to], receiver);
+	place_copy_text(receiver->group, sizeof(receiver->group), span_of_str(&group));
+	return 0;
+}
+
+int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forward, struct place *receiver)
+{
+	if (!read_ends(request))
+		return -EINVAL;
+	uint64_t key = key_of(dialog, request), sender = hash_of_str(get_from(request)->tag_value);
+	int result = -ENOENT;
+	lock_get(lock_of(key % BUCKETS));
+	struct call *call = *find(key);
+	if (call && call->lengths[GROUP]) {
+		*forward = sender == call->caller_tag;
+		result = find_receiver(call, *forward, receiver);
+	}
+	lock_release(lock_of(key % BUCKETS));
+	return result;
 }
 
 /* ------- asking for calls ------- */
 
 struct question {
 	uint64_t key;
-	uint32_t egress, cseq;
+	enum end end; /* who is asked */
+	uint32_t cseq;
+	struct address address;
 	str texts[TEXTS];
 	char text[TEXT_MAX];
 };
 
 static bool is_askable(const struct call *call)
 {
-	return call->lengths[CONTACT] != 0;
+	return !call->ended && (call->lengths[CONTACT + CALLER] || call->lengths[CONTACT + CALLEE]);
+}
+
+static enum end other_end(enum end end)
+{
+	return end == CALLER ? CALLEE : CALLER;
 }
 
 static void copy(const struct call *call, struct question *question)
 {
+	enum end asked = call->lengths[CONTACT + call->turn] ? call->turn : other_end(call->turn);
 	size_t length = 0;
-	*question = (struct question){.key = call->key, .egress = call->egress, .cseq = call->cseq};
+	*question = (struct question){
+		.key = call->key, .end = asked, .cseq = call->cseq[asked], .address = call->addresses[asked]};
 	for (size_t i = 0; i < TEXTS; i++) {
 		memcpy(question->text + length, call->text + length, call->lengths[i]);
 		question->texts[i] = (str){.s = question->text + length, .len = call->lengths[i]};
@@ -314,19 +635,42 @@ static void copy(const struct call *call, struct question *question)
 	}
 }
 
+static bool is_gone(uint32_t peer)
+{
+	struct place place;
+	return peer != TOPOLOGY_NONE && place_find(peer, &place) == -ENOENT;
+}
+
+/* Nobody will ever tell the end of a call whose peer is gone from the topology and answers no more. */
+static bool has_lost_a_peer(uint64_t key)
+{
+	uint32_t ingress = TOPOLOGY_NONE, egress = TOPOLOGY_NONE;
+	lock_get(lock_of(key % BUCKETS));
+	struct call *call = *find(key);
+	if (call) {
+		ingress = call->ingress;
+		egress = call->egress;
+	}
+	lock_release(lock_of(key % BUCKETS));
+	return is_gone(ingress) || is_gone(egress);
+}
+
 static void on_answer(struct cell *cell, int type, struct tmcb_params *event)
 {
-	if (event->rpl == FAKED_REPLY || event->code != NO_SUCH_CALL || !table)
+	uint64_t key = (uint64_t)(uintptr_t)*event->param;
+	if (!table)
 		return;
-	if (!take_out((uint64_t)(uintptr_t)*event->param))
+	if (event->rpl == FAKED_REPLY ? !has_lost_a_peer(key) : event->code != NO_SUCH_CALL)
+		return;
+	if (!end(key))
 		return;
 	site_count(calls_lost);
 	LM_NOTICE("a live call is gone: its peer knows it no more\n");
 }
 
 /*
- * The caller's dialog, but a CSeq that he has used already: an OPTIONS that left a gap for his next request would break
- * his call; this one is at worst answered with 500, which tells as well that the call lives.
+ * The other end's dialog, but a CSeq that he has used already, or 0: an OPTIONS that left a gap for his next request
+ * would break his call; this one is at worst answered with 500, which tells as well that the call lives.
  */
 static int ask(struct question *question, uint32_t limit_ms)
 {
@@ -334,24 +678,25 @@ static int ask(struct question *question, uint32_t limit_ms)
 	char hop[PLACE_URI_MAX];
 	struct place place;
 	uac_req_t request;
-	if (place_find(question->egress, &place) || place_aim(&place))
-		return -EHOSTUNREACH;
+	place_of_address(&question->address, &place);
 	place_uri(&place, hop);
 	str *texts = question->texts;
+	enum end to = question->end, from = other_end(to);
 	dlg_t dialog = {
-		.id = {.call_id = texts[CALL_ID], .loc_tag = texts[FROM_TAG], .rem_tag = texts[TO_TAG]},
+		.id = {.call_id = texts[CALL_ID], .loc_tag = texts[TAG + from], .rem_tag = texts[TAG + to]},
 		.loc_seq = {.value = question->cseq, .is_set = 1},
-		.loc_uri = texts[FROM_URI],
-		.rem_uri = texts[TO_URI],
-		.rem_target = texts[CONTACT],
+		.loc_uri = texts[URI + from],
+		.rem_uri = texts[URI + to],
+		.rem_target = texts[CONTACT + to],
 		.dst_uri = str_of(hop),
 		.state = DLG_CONFIRMED,
-		.send_sock = place_send_socket(&place),
+		.send_sock = question->address.socket,
 	};
+	str *routes = &texts[ROUTES + to];
 	if (!dialog.send_sock)
 		return -ENOTCONN;
-	set_uac_req(&request, &method, texts[ROUTES].len ? &texts[ROUTES] : NULL, NULL, &dialog, TMCB_LOCAL_COMPLETED,
-		    on_answer, (void *)(uintptr_t)question->key);
+	set_uac_req(&request, &method, routes->len ? routes : NULL, NULL, &dialog, TMCB_LOCAL_COMPLETED, on_answer,
+		    (void *)(uintptr_t)question->key);
 	site_count(calls_audited);
 	return site_state.tm.t_uac(&request) < 0 ? -EIO : 0;
 }
@@ -362,11 +707,12 @@ static bool next_due(size_t bucket, uint64_t now_ms, struct question *question)
 	bool found = false;
 	lock_get(lock_of(bucket));
 	for (struct call *call = table->buckets[bucket]; call && !found; call = call->next) {
-		found = is_askable(call) && now_ms >= call->ask_ms;
+		found = is_askable(call) && now_ms >= call->due_ms;
 		if (!found)
 			continue;
 		copy(call, question);
-		call->ask_ms = next_audit();
+		call->due_ms = next_audit();
+		call->turn = other_end(question->end);
 	}
 	lock_release(lock_of(bucket));
 	return found;
@@ -377,8 +723,8 @@ static void ask_later(uint64_t key)
 	size_t bucket = key % BUCKETS;
 	lock_get(lock_of(bucket));
 	struct call *call = *find(key);
-	if (call)
-		call->ask_ms = site_clock_ms() + AGAIN_MS;
+	if (call && !call->ended)
+		call->due_ms = site_clock_ms() + AGAIN_MS;
 	lock_release(lock_of(bucket));
 }
 
@@ -389,6 +735,7 @@ void calls_audit(const struct topology_settings *settings)
 	size_t asked = 0;
 	for (size_t i = 0; i < SLICE && asked < AT_ONCE; i++) {
 		size_t bucket = table->next_bucket;
+		forget_ended(bucket, now_ms);
 		while (asked < AT_ONCE && next_due(bucket, now_ms, &question)) {
 			if (ask(&question, settings->probe_timeout_ms))
 				ask_later(question.key);
@@ -398,14 +745,21 @@ void calls_audit(const struct topology_settings *settings)
 	}
 }
 
+static void ask_now(struct call *call, uint32_t peer, uint64_t now_ms)
+{
+	if (call->ended || (call->egress != peer && call->ingress != peer))
+		return;
+	call->turn = call->egress == peer ? CALLEE : CALLER;
+	call->due_ms = now_ms;
+}
+
 void calls_audit_peer(uint32_t peer)
 {
 	uint64_t now_ms = site_clock_ms();
 	for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
 		lock_get(lock_of(bucket));
 		for (struct call *call = table->buckets[bucket]; call; call = call->next)
-			if (call->egress == peer)
-				call->ask_ms = now_ms;
+			ask_now(call, peer, now_ms);
 		lock_release(lock_of(bucket));
 	}
 }

@@ -1,30 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * The live calls: from the 2xx that goes to the caller to the BYE that passes, counted at both peers. A call whose BYE
- * never comes is found by asking the callee's peer within its dialog (OPTIONS; 481 means that it knows no such call),
- * now and then and when a peer comes back.
+ * never comes is found by asking its ends within its dialog (OPTIONS; 481 means that it knows no such call), now and
+ * then and when a peer comes back. An ended call is remembered for 64 s, so that nothing counts it again.
  */
 #ifndef TRUNKGATE_SITE_FAILOVER_CALLS_H
 #define TRUNKGATE_SITE_FAILOVER_CALLS_H
 
 #include <core/parser/msg_parser.h>
+#include <modules/tm/tm_load.h>
 
 #include "dialog_token.h"
+#include "place.h"
 #include "topology.h"
 
 int calls_init(void);
 void calls_finish(void);
 
-/** A call was answered: @p response is its 2xx. Counting one twice changes nothing. */
-void calls_begin(const struct dialog *dialog, struct sip_msg *response);
-/** A request within a dialog that nobody counts yet, as after a restart of this node. @p forward: the caller sent it.
+/**
+ * A call was answered: @p response is the 2xx of this branch, and the transaction's state is current. Counting one
+ * twice, or after its end, changes nothing.
  */
-void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward);
+void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, struct sip_msg *response);
+/**
+ * A re-INVITE or UPDATE: if nobody counts its call, as after a restart of this node, its 2xx will. @p forward: the
+ * caller sent it; it goes to @p receiver.
+ */
+void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver);
 /** BYE. */
 void calls_end(const struct dialog *dialog, struct sip_msg *request);
 
+/**
+ * Where a request of a counted call goes, whatever the topology says of its peers, as the group that sent it is
+ * current: 0, -ENOENT, -EPERM (sent by neither group) or -EINVAL.
+ */
+int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forward, struct place *receiver);
+
 /** All live calls of this node. */
 uint32_t calls_count(void);
+
+/** A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE. */
+void calls_open(uint32_t ingress);
+void calls_close(uint32_t ingress);
+uint32_t calls_trying(void);
 
 /** The prober: asks for calls that are due; and for all calls of a peer that came back. */
 void calls_audit(const struct topology_settings *settings);

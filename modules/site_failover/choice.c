@@ -287,9 +287,29 @@ static void drop_replies(struct sip_msg *msg, bool drop)
 		site_state.drop_replies(msg, drop ? NULL : "n", NULL);
 }
 
+/* The call waits for its final answer from now on; it has it, or gets it now. */
+static void open_call(void)
+{
+	int ingress = call_state_int(CALL_IN, TOPOLOGY_NONE);
+	if (call_state_int(CALL_OPENED, -1) >= 0)
+		return;
+	if (call_state_set_int(CALL_OPENED, ingress) == 0)
+		calls_open((uint32_t)ingress);
+}
+
+static void close_call(void)
+{
+	int ingress = call_state_int(CALL_OPENED, -1);
+	if (ingress < 0)
+		return;
+	call_state_set_int(CALL_OPENED, -1);
+	calls_close((uint32_t)ingress);
+}
+
 static int none_left(struct sip_msg *msg)
 {
 	give_back();
+	close_call();
 	call_state_set_int(CALL_SENT, 0);
 	call_state_set_int(CALL_OUT, TOPOLOGY_NONE);
 	drop_replies(msg, false);
@@ -355,6 +375,7 @@ int choice_next(struct sip_msg *msg)
 	call_state_set_int(CALL_SENT, (int)place.target);
 	call_state_set_int(CALL_OUT, (int)place.peer);
 	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
+	open_call();
 	note_sent(&place);
 	set_limits(msg);
 	drop_replies(msg, true);
@@ -412,6 +433,7 @@ int choice_retry(struct sip_msg *msg)
 		return -1;
 	if (may_retry(cell))
 		return 1;
+	close_call();
 	lift_limits(msg);
 	return -1;
 }
@@ -435,18 +457,20 @@ static void lift_on_progress(struct cell *cell, int status)
 }
 
 /* The call has its place as a live one now. */
-static void on_answered(struct sip_msg *response)
+static void on_answered(struct cell *cell, struct sip_msg *response)
 {
-	int ingress = call_state_int(CALL_INGRESS, -1);
-	struct dialog dialog = {
+	struct dialog sent = {
 		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
-		.ingress = (uint32_t)ingress,
+		.ingress = (uint32_t)call_state_int(CALL_INGRESS, TOPOLOGY_NONE),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 	};
-	/* without our Record-Route no BYE would come by here */
-	if (ingress >= 0 && response && response != FAKED_REPLY)
-		calls_begin(&dialog, response);
+	struct dialog dialog;
+	/* the answer's own token, as the BYE will have it: it may be another branch's; without one no BYE would come by
+	 */
+	if (response && response != FAKED_REPLY && dialog_route_of_response(response, &sent, &dialog) == 0)
+		calls_begin(&dialog, cell, site_state.tm.t_gett_branch(), response);
 	give_back();
+	close_call();
 }
 
 static void on_forwarded(struct cell *cell, struct tmcb_params *event)
@@ -462,7 +486,7 @@ static void on_forwarded(struct cell *cell, struct tmcb_params *event)
 	struct call_state_scope scope = call_state_enter(cell);
 	struct observed *observed = last_target();
 	if (status >= 200)
-		on_answered(event->rpl);
+		on_answered(cell, event->rpl);
 	call_state_leave(scope);
 	if (first)
 		note_answer(observed);
@@ -473,6 +497,7 @@ static void on_destroyed(struct cell *cell)
 {
 	struct call_state_scope scope = call_state_enter(cell);
 	give_back();
+	close_call();
 	call_state_leave(scope);
 	late_answer_forget(cell);
 }

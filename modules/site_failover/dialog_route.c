@@ -31,13 +31,24 @@ static int call_id_of(struct sip_msg *msg, struct span *call_id)
 
 /*
  * Several peers may share the caller's source prefix (the front ends of a cloud service do). Then the token names one
- * of the group that is in service, so that a later request towards the caller needs no name looked up.
+ * of the group that is in service, so that a later request towards the caller needs no name looked up. The call counts
+ * at none of them.
  */
 static uint32_t peer_of_caller(void)
 {
 	int peer = call_state_int(CALL_IN, TOPOLOGY_NONE);
 	str group = call_state_str(CALL_GROUP);
 	return peer == TOPOLOGY_NONE ? choice_first(&group) : (uint32_t)peer;
+}
+
+static uint8_t policy_of_call(void)
+{
+	uint8_t policy = 0;
+	if (call_state_int(CALL_SECURED, 0) & CALL_SECURED_SENDER)
+		policy |= DIALOG_INGRESS_SECURED;
+	if (call_state_int(CALL_IN, TOPOLOGY_NONE) == TOPOLOGY_NONE)
+		policy |= DIALOG_INGRESS_SHARED;
+	return policy;
 }
 
 int dialog_route_record(struct sip_msg *msg)
@@ -50,7 +61,7 @@ int dialog_route_record(struct sip_msg *msg)
 		.ingress = peer_of_caller(),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 		.attribute_set = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0),
-		.policy = call_state_int(CALL_SECURED, 0) & CALL_SECURED_SENDER ? DIALOG_INGRESS_SECURED : 0,
+		.policy = policy_of_call(),
 	};
 	if (msg->msg_flags & FL_RR_ADDED) {
 		LM_ERR("Record-Route was added already\n");
@@ -76,7 +87,7 @@ struct ends {
 	struct place ingress, egress;
 };
 
-/* Fails if the topology has lost one of the two: then nobody can tell whose the dialog is. */
+/* Fails if the topology has lost one of the two. */
 static int ends_find(const struct dialog *dialog, struct ends *ends)
 {
 	int result = place_find(dialog->ingress, &ends->ingress);
@@ -92,46 +103,67 @@ static bool is_of_group(str *name, const struct place *place)
  * The target that the other side named, if it is an address of the receiver's group; else where the topology says that
  * the peer is. So a peer leads no request out of the group, nor to another transport, and no name is looked up.
  */
-static int aim_at(struct sip_msg *msg, struct place *receiver)
+static int aim_at(struct sip_msg *msg, const struct place *receiver, struct place *hop)
 {
-	struct place hop;
-	if (hop_find(msg, span_of(receiver->group), &hop) == 0)
-		return hop_aim(msg, &hop);
-	int result = place_aim(receiver);
-	return result ? result : hop_aim(msg, receiver);
+	if (hop_find(msg, span_of(receiver->group), hop) == 0)
+		return hop_aim(msg, hop);
+	*hop = *receiver;
+	/* a peer that is gone has no target, only the place where the call found it */
+	int result = receiver->has_address ? 0 : place_aim(hop);
+	return result ? result : hop_aim(msg, hop);
 }
 
-/* A re-INVITE or UPDATE of a call that nobody counts: this node was restarted, or the call began on another one. */
-static void count_call(struct sip_msg *msg, const struct dialog *dialog, bool forward)
+/* Whose the dialog is: both ends, and which of them sent this request. */
+struct way {
+	bool forward;
+	uint32_t from, to; /* peers */
+	struct place receiver;
+};
+
+/*
+ * By the topology; if that has lost one of the two peers, by the live call itself: it goes on, and above all it is
+ * acknowledged and ended.
+ */
+static int way_find(struct sip_msg *msg, const struct dialog *dialog, struct way *way)
 {
-	if (msg->REQ_METHOD == METHOD_BYE)
-		calls_end(dialog, msg);
-	else if (msg->REQ_METHOD & (METHOD_INVITE | METHOD_UPDATE))
-		calls_learn(dialog, msg, forward);
+	struct ends ends;
+	str group = call_state_str(CALL_GROUP);
+	if (ends_find(dialog, &ends) == 0) {
+		way->forward = is_of_group(&group, &ends.ingress);
+		if (!way->forward && !is_of_group(&group, &ends.egress))
+			return -EPERM;
+		way->receiver = way->forward ? ends.egress : ends.ingress;
+	} else {
+		int result = calls_find(dialog, msg, &way->forward, &way->receiver);
+		if (result)
+			return result;
+	}
+	way->from = way->forward ? dialog->ingress : dialog->egress;
+	way->to = way->forward ? dialog->egress : dialog->ingress;
+	return 0;
 }
 
 static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
-	struct ends ends;
-	str group = call_state_str(CALL_GROUP);
-	if (ends_find(dialog, &ends))
-		return -ENOENT;
-	bool forward = is_of_group(&group, &ends.ingress);
-	if (!forward && !is_of_group(&group, &ends.egress))
-		return -EPERM;
-	const struct place *from = forward ? &ends.ingress : &ends.egress;
-	struct place *to = forward ? &ends.egress : &ends.ingress;
-	int result = aim_at(msg, to);
+	struct way way;
+	struct place hop;
+	int result = way_find(msg, dialog, &way);
+	/* whatever becomes of the BYE, its call is over */
+	if (msg->REQ_METHOD == METHOD_BYE && result != -EPERM)
+		calls_end(dialog, msg);
+	if (result == 0)
+		result = aim_at(msg, &way.receiver, &hop);
 	if (result)
 		return result;
-	count_call(msg, dialog, forward);
+	if (msg->REQ_METHOD & (METHOD_INVITE | METHOD_UPDATE))
+		calls_learn(dialog, msg, way.forward, &hop);
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
 	if (dialog->policy & DIALOG_INGRESS_SECURED)
-		call_state_set_int(CALL_SECURED, forward ? CALL_SECURED_SENDER : CALL_SECURED_RECEIVER);
-	call_state_set_int(CALL_IN, (int)from->peer);
-	call_state_set_int(CALL_OUT, (int)to->peer);
-	return call_state_set_str(CALL_OUT_GROUP, str_of(to->group));
+		call_state_set_int(CALL_SECURED, way.forward ? CALL_SECURED_SENDER : CALL_SECURED_RECEIVER);
+	call_state_set_int(CALL_IN, (int)way.from);
+	call_state_set_int(CALL_OUT, (int)way.to);
+	return call_state_set_str(CALL_OUT_GROUP, str_of(way.receiver.group));
 }
 
 int dialog_route_follow(struct sip_msg *msg)
@@ -168,21 +200,42 @@ static int token_of_route(rr_t *route, struct span *token)
 	return -ENOENT;
 }
 
-int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog)
+static bool is_same(const struct dialog *a, const struct dialog *b)
+{
+	return a->direction == b->direction && a->ingress == b->ingress && a->egress == b->egress;
+}
+
+/* The one that is @p wanted, else the first of its direction, the nearest to the callee. */
+static bool choose(rr_t *route, struct span call_id, const uint8_t *key, const struct dialog *wanted,
+		   struct dialog *dialog, int *result)
+{
+	struct span token;
+	struct dialog read;
+	if (token_of_route(route, &token) || dialog_token_read(token, call_id, key, &read) ||
+	    (wanted && read.direction != wanted->direction))
+		return false;
+	bool same = !wanted || is_same(&read, wanted);
+	if (same || *result)
+		*dialog = read;
+	*result = 0;
+	return same;
+}
+
+int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog)
 {
 	struct topology_settings settings;
-	struct span call_id, token;
+	struct span call_id;
+	int result = -ENOENT;
 	if (site_settings(&settings) || call_id_of(msg, &call_id))
 		return -EAGAIN;
 	for (struct hdr_field *header = msg->record_route; header; header = next_sibling_hdr(header)) {
 		if (parse_rr(header))
 			return -EINVAL;
 		for (rr_t *route = header->parsed; route; route = route->next)
-			if (token_of_route(route, &token) == 0 &&
-			    dialog_token_read(token, call_id, settings.dialog_key, dialog) == 0)
+			if (choose(route, call_id, settings.dialog_key, wanted, dialog, &result))
 				return 0;
 	}
-	return -ENOENT;
+	return result;
 }
 
 /* ------- site_answer_dialog ------- */
@@ -193,7 +246,7 @@ int dialog_route_answers(struct sip_msg *msg)
 	struct ends ends;
 	char name[FIELD_NAME_MAX + 1];
 	if (msg->first_line.type != SIP_REPLY || parse_headers(msg, HDR_EOH_F, 0) < 0 ||
-	    dialog_route_of_response(msg, &dialog) || ends_find(&dialog, &ends) || sender_group(msg, name))
+	    dialog_route_of_response(msg, NULL, &dialog) || ends_find(&dialog, &ends) || sender_group(msg, name))
 		return -1;
 	str group = str_of(name);
 	if (!is_of_group(&group, &ends.ingress) && !is_of_group(&group, &ends.egress))

@@ -27,10 +27,9 @@ static enum transport transport_of(const struct sip_uri *uri)
 	return uri->proto == PROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP;
 }
 
-static int hop_read(struct sip_msg *msg, struct hop *hop)
+static int hop_read(str next, struct hop *hop)
 {
 	struct sip_uri uri;
-	str next = *GET_NEXT_HOP(msg);
 	if (parse_uri(next.s, next.len, &uri) || (uri.type != SIP_URI_T && uri.type != SIPS_URI_T))
 		return -ENOENT;
 	str *host = uri.maddr_val.len ? &uri.maddr_val : &uri.host;
@@ -83,11 +82,11 @@ static int search(const struct topology_view *view, const struct hop *hop, struc
 	return result;
 }
 
-int hop_find(struct sip_msg *msg, struct span group, struct place *place)
+int hop_of_uri(str uri, struct span group, struct place *place)
 {
 	struct topology_view view;
 	struct hop hop;
-	int result = hop_read(msg, &hop);
+	int result = hop_read(uri, &hop);
 	if (result)
 		return result;
 	do {
@@ -99,6 +98,11 @@ int hop_find(struct sip_msg *msg, struct span group, struct place *place)
 	if (result == 0)
 		place_set_address(place, &hop.address, hop.port);
 	return result;
+}
+
+int hop_find(struct sip_msg *msg, struct span group, struct place *place)
+{
+	return hop_of_uri(*GET_NEXT_HOP(msg), group, place);
 }
 
 int hop_aim(struct sip_msg *msg, const struct place *place)

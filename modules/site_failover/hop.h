@@ -15,6 +15,9 @@
  */
 int hop_find(struct sip_msg *msg, struct span group, struct place *place);
 
+/** The same for a URI. */
+int hop_of_uri(str uri, struct span group, struct place *place);
+
 /** Aims @p msg at an address: $du and the group's socket. Returns 0 or -ENOMEM. */
 int hop_aim(struct sip_msg *msg, const struct place *place);
 

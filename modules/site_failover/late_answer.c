@@ -78,6 +78,15 @@ static bool is_in_dialog(const struct cell *cell)
 	return has_to_tag(cell, true);
 }
 
+/* Of two answers that come while the first one still waits for rtpengine, only one is the caller's. */
+static bool claim(int branch)
+{
+	int claimed = call_state_int(CALL_CLAIMED, 0);
+	if (claimed == 0)
+		call_state_set_int(CALL_CLAIMED, branch + 1);
+	return claimed == 0 || claimed == branch + 1;
+}
+
 /*
  * late_answer=take: nobody rang for the caller yet, so the branch that was given up is as good as the one that is being
  * tried. tm is told that it has no final answer, relays this one, and cancels the other. Until then a failure of the
@@ -86,27 +95,37 @@ static bool is_in_dialog(const struct cell *cell)
 static bool take(struct cell *cell, int branch, struct sip_msg *msg)
 {
 	struct ua_client *client = &cell->uac[branch];
-	struct dialog dialog;
+	struct dialog sent = {.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE)}, dialog;
 	struct place place;
-	if (!site_state.parameters.take_late || dialog_route_of_response(msg, &dialog) ||
-	    place_find(dialog.egress, &place))
+	if (cell->uas.status > 100 || cell->flags & T_CANCELED || !(client->request.flags & F_RB_TIMEOUT) ||
+	    dialog_route_of_response(msg, &sent, &dialog) || place_find(dialog.egress, &place) || !claim(branch))
 		return false;
-	struct call_state_scope scope = call_state_enter(cell);
-	bool open = cell->uas.status <= 100 && !(cell->flags & T_CANCELED) && client->request.flags & F_RB_TIMEOUT;
-	if (open) {
-		client->last_received = 100;
-		client->request.flags &= ~F_RB_TIMEOUT;
-		call_state_set_int(CALL_SENT, 0);
-		call_state_set_int(CALL_OUT, (int)dialog.egress);
-		call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
-	}
-	call_state_leave(scope);
-	return open;
+	client->last_received = 100;
+	client->request.flags &= ~F_RB_TIMEOUT;
+	call_state_set_int(CALL_SENT, 0);
+	call_state_set_int(CALL_OUT, (int)dialog.egress);
+	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
+	return true;
 }
 
 enum verdict { NOT_OURS, GIVEN_UP, LATE, TAKEN };
 
-/* The reads need no lock: an answer that crosses the end of its branch is judged at its retransmission. */
+/* An answer that crosses the end of its branch is judged at its retransmission. */
+static enum verdict judge_answer(struct cell *cell, int branch, struct sip_msg *msg)
+{
+	bool late = is_late(cell, branch);
+	if (!site_state.parameters.take_late || cell->uas.status >= 200)
+		return late ? LATE : NOT_OURS;
+	struct call_state_scope scope = call_state_enter(cell);
+	enum verdict verdict = LATE;
+	if (is_late(cell, branch))
+		verdict = take(cell, branch, msg) ? TAKEN : LATE;
+	else if (claim(branch))
+		verdict = NOT_OURS;
+	call_state_leave(scope);
+	return verdict;
+}
+
 static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 {
 	int branch = -1;
@@ -116,9 +135,11 @@ static enum verdict judge(struct sip_msg *msg, int *cause, char *uri, int size)
 		return late_branch_known(msg->via1->branch->value, uri, size, cause) ? (answer ? LATE : GIVEN_UP)
 										     : NOT_OURS;
 	struct cell *cell = site_state.tm.t_gett();
-	if (answer && branch >= 0 && choice_watches(cell) && starts_call(cell) && is_late(cell, branch)) {
+	if (answer && branch >= 0 && choice_watches(cell) && starts_call(cell)) {
 		*cause = status_of_end(cell, branch);
-		verdict = take(cell, branch, msg) ? TAKEN : LATE;
+		verdict = judge_answer(cell, branch, msg);
+		if (verdict == LATE && *cause < 200)
+			*cause = 200;
 	}
 	site_state.tm.t_unref(msg);
 	return verdict;
@@ -185,7 +206,8 @@ static void write_routes(struct writer *writer, const struct route_set *set)
 static uint32_t attributes_of_callee(struct sip_msg *msg)
 {
 	struct dialog dialog;
-	return dialog_route_of_response(msg, &dialog) || dialog.direction != TO_OPERATOR ? 0 : dialog.attribute_set;
+	return dialog_route_of_response(msg, NULL, &dialog) || dialog.direction != TO_OPERATOR ? 0
+											       : dialog.attribute_set;
 }
 
 /* The operator's custom header goes on all that goes to the operator, so on these too. */

@@ -83,6 +83,20 @@ void load_give(uint32_t peer)
 		subtract(&load->trying);
 }
 
+void load_open(uint32_t peer)
+{
+	struct load *load = load_of(peer);
+	if (load)
+		add(&load->calling);
+}
+
+void load_close(uint32_t peer)
+{
+	struct load *load = load_of(peer);
+	if (load)
+		subtract(&load->calling);
+}
+
 void load_begin(uint32_t peer)
 {
 	struct load *load = load_of(peer);

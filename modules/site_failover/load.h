@@ -15,6 +15,7 @@
 struct load {
 	struct slot slot;
 	uint32_t trying, live;
+	uint32_t calling; /* calls that it sent and that have no final answer */
 	uint64_t rate_us;
 	bool drained; /* of the prober alone: told to the event routes */
 };
@@ -29,6 +30,10 @@ struct load *load_of(uint32_t peer);
 bool load_take(const struct place *place, bool always);
 /** The call that took it did not come to be, or has become a live one. */
 void load_give(uint32_t peer);
+
+/** A call from this peer waits for its final answer; it has it. */
+void load_open(uint32_t peer);
+void load_close(uint32_t peer);
 
 void load_begin(uint32_t peer); /**< a call is live */
 void load_end(uint32_t peer);

@@ -269,7 +269,7 @@ static void tell_drained(const struct place *place)
 	struct load *load = load_of(place->peer);
 	if (!load)
 		return;
-	bool drained = place->admin != ADMIN_AUTO && load->live == 0 && load->trying == 0;
+	bool drained = place->admin != ADMIN_AUTO && load->live == 0 && load->trying == 0 && load->calling == 0;
 	struct event event = {.kind = EVENT_DRAINED, .place = place, .reason = ""};
 	if (drained && !load->drained)
 		event_run(&event);
@@ -279,7 +279,7 @@ static void tell_drained(const struct place *place)
 static void tell_node_drained(const struct topology_settings *settings)
 {
 	static bool told;
-	bool drained = settings->draining && calls_count() == 0;
+	bool drained = site_is_closed(settings) && calls_count() == 0 && calls_trying() == 0;
 	struct event event = {.kind = EVENT_DRAINED, .reason = ""};
 	if (drained && !told)
 		event_run(&event);

@@ -44,9 +44,12 @@ int dialog_route_follow(struct sip_msg *msg);
 int dialog_route_answers(struct sip_msg *msg);
 /** Aims at the next hop if that is an address of one of our groups. 1, -1. */
 int hop_known(struct sip_msg *msg);
-/** The Record-Route of ours in a response, read from the callee's side: its token. 0 or -errno. */
+/**
+ * The token in a Record-Route of ours in a response: the nearest to the callee. A call that passes twice has two: with
+ * @p wanted, which may be NULL, the one with its direction and peers, else the nearest of its direction. 0 or -errno.
+ */
 struct dialog;
-int dialog_route_of_response(struct sip_msg *msg, struct dialog *dialog);
+int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog);
 
 /** Core reply_route: 1 if the response was for us to end and is ended; drop it. Else -1. */
 int late_answer_end(struct sip_msg *msg);

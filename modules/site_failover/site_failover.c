@@ -63,6 +63,14 @@ uint64_t site_clock_ms(void)
 	return site_clock_us() / 1000;
 }
 
+bool site_is_closed(const struct topology_settings *settings)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return settings->draining && now_ms >= settings->draining_since_ms + settings->drain_grace_ms;
+}
+
 /* ------- parameters ------- */
 
 static param_export_t parameters[] = {

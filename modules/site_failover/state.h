@@ -19,6 +19,8 @@
 #define CALL_END        "end"    /* int: clock when the time for all tries is over */
 #define CALL_HELD       "held"   /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
 #define CALL_INGRESS    "rr_in"  /* int: the caller's peer in the token */
+#define CALL_OPENED     "open"   /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
+#define CALL_CLAIMED    "claim"  /* int: branch + 1 whose 2xx is the caller's */
 #define CALL_EMERGENCY  "sos"    /* int: 1 = never refused by capacity, drain or health */
 #define CALL_TARGET     "target" /* str: in an event route: URI of the target */
 #define CALL_REASON     "reason" /* str: in an event route: the last failure */
@@ -57,6 +59,9 @@ extern struct site_state site_state;
 
 /** The settings in force; custom_header is not copied: empty. Returns 0, or -EAGAIN if nothing is published yet. */
 int site_settings(struct topology_settings *settings);
+
+/** The node is draining and its grace time is over: it takes no new calls. */
+bool site_is_closed(const struct topology_settings *settings);
 
 /** Milliseconds of a clock that never jumps. */
 uint64_t site_clock_ms(void);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /** $site(...): what is known of the two ends of the current message. */
-#include <time.h>
-
 #include <core/dprint.h>
 #include <core/pvapi.h>
 #include <core/pvar.h>
@@ -140,14 +138,11 @@ static const char *group_unprovisioned_service(const char *field)
 static const char *state_of_node(const char *field)
 {
 	struct topology_settings settings;
-	struct timespec now;
 	if (site_settings(&settings))
 		return NULL;
 	if (!settings.draining)
 		return "auto";
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	return now_ms < settings.draining_since_ms + settings.drain_grace_ms ? "drain" : "closed";
+	return site_is_closed(&settings) ? "closed" : "drain";
 }
 
 static const char *emergency(const char *field)

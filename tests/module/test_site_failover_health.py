@@ -138,7 +138,7 @@ class TestKeepalive(Gateway):
 
 
 class TestEvents(Gateway):
-    settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2}
+    settings = {"probeIntervalMs": 200, "probeTimeoutMs": 200, "downAfter": 2, "drainGraceMs": 0}
     routes = "".join(f"""
 event_route[site_failover:{kind}] {{
 	xlog("L_NOTICE", "told {kind} $site(out_peer) $site(out_site) $site(out_group) $site(target) $site(reason)\\n");
