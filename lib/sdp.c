@@ -48,17 +48,12 @@ static size_t length_of(struct span text, bool (*is_member)(char))
 	return length;
 }
 
-static struct span skip(struct span text, size_t count)
-{
-	return (struct span){text.ptr + count, text.len - count};
-}
-
 /* What stands before the next @p end, which is skipped; all of it if there is none. */
 static struct span cut(struct span *rest, char end)
 {
 	const char *found = rest->len ? memchr(rest->ptr, end, rest->len) : NULL;
 	struct span part = {rest->ptr, found ? (size_t)(found - rest->ptr) : rest->len};
-	*rest = skip(*rest, part.len + (found ? 1 : 0));
+	*rest = span_skip(*rest, part.len + (found ? 1 : 0));
 	return part;
 }
 
@@ -104,7 +99,7 @@ static int next_line(struct span *rest, struct line *line)
 	if (memchr(text.ptr, '\0', text.len) || memchr(text.ptr, '\r', text.len))
 		return -EINVAL;
 	line->type = *text.ptr;
-	line->value = skip(text, 2);
+	line->value = span_skip(text, 2);
 	return 1;
 }
 
@@ -116,7 +111,7 @@ static bool attribute(const struct line *line, const char *name, struct span *va
 	*value = line->value;
 	struct span found = cut(value, ':');
 	while (found.len && (*found.ptr == ' ' || *found.ptr == '\t'))
-		found = skip(found, 1);
+		found = span_skip(found, 1);
 	while (found.len && (found.ptr[found.len - 1] == ' ' || found.ptr[found.len - 1] == '\t'))
 		found.len--;
 	return same(found, name);
@@ -137,7 +132,7 @@ static bool lifetime_read(struct span text)
 	const uint64_t longest = (uint64_t)1 << 48;
 	uint64_t value;
 	if (text.len > 2 && !memcmp(text.ptr, "2^", 2))
-		return number_read(skip(text, 2), 48, &value) && value > 0;
+		return number_read(span_skip(text, 2), 48, &value) && value > 0;
 	return number_read(text, longest, &value) && value > 0;
 }
 
@@ -157,7 +152,7 @@ static bool key_read(struct span text, size_t key_length)
 	struct span key = cut(&text, '|');
 	if (!same(method, "inline") || length_of(key, is_base64) != digits)
 		return false;
-	struct span padding = skip(key, digits);
+	struct span padding = span_skip(key, digits);
 	if (padding.len && (padding.len != (4 - digits % 4) % 4 || memcmp(padding.ptr, "==", padding.len)))
 		return false;
 	if (text.len == 0)

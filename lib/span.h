@@ -27,4 +27,25 @@ static inline bool span_equal(struct span a, struct span b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/** Without its first @p count bytes; there are as many. */
+static inline struct span span_skip(struct span text, size_t count)
+{
+	return (struct span){text.ptr + count, text.len - count};
+}
+
+static inline bool span_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/** Without spaces, tabs and CR at both ends. */
+static inline struct span span_trim(struct span text)
+{
+	while (text.len && span_is_space(*text.ptr))
+		text = span_skip(text, 1);
+	while (text.len && span_is_space(text.ptr[text.len - 1]))
+		text.len--;
+	return text;
+}
+
 #endif

@@ -24,22 +24,13 @@ const char *enforcer_reason_name(unsigned reason)
 	return reason < ENFORCER_REASONS ? reasons[reason].name : "unknown";
 }
 
-static struct span trim(struct span text)
-{
-	while (text.len && (*text.ptr == ' ' || *text.ptr == '\t'))
-		text = (struct span){text.ptr + 1, text.len - 1};
-	while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
-		text.len--;
-	return text;
-}
-
 bool enforcer_allows(struct span allow, const char *name)
 {
 	while (allow.len) {
 		size_t length = 0;
 		while (length < allow.len && allow.ptr[length] != ',' && allow.ptr[length] != ';')
 			length++;
-		if (ng_key_is(trim((struct span){allow.ptr, length}), name))
+		if (ng_key_is(span_trim((struct span){allow.ptr, length}), name))
 			return true;
 		size_t skipped = length < allow.len ? length + 1 : length;
 		allow = (struct span){allow.ptr + skipped, allow.len - skipped};

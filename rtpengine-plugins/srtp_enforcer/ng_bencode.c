@@ -11,11 +11,6 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static struct span skip(struct span text, size_t count)
-{
-	return (struct span){text.ptr + count, text.len - count};
-}
-
 /* Length of the canonical number that @p text begins with: no leading zero. 0: none. */
 static size_t number_length(struct span text, size_t max)
 {
@@ -43,20 +38,20 @@ static bool string_read(struct span *rest)
 	size_t start, length;
 	if (!string_head(*rest, &start, &length))
 		return false;
-	*rest = skip(*rest, start + length);
+	*rest = span_skip(*rest, start + length);
 	return true;
 }
 
 static bool integer_read(struct span *rest)
 {
-	struct span text = skip(*rest, 1);
+	struct span text = span_skip(*rest, 1);
 	bool negative = text.len && *text.ptr == '-';
 	if (negative)
-		text = skip(text, 1);
+		text = span_skip(text, 1);
 	size_t digits = number_length(text, 18);
 	if (digits == 0 || digits >= text.len || text.ptr[digits] != 'e' || (negative && *text.ptr == '0'))
 		return false;
-	*rest = skip(text, digits + 1);
+	*rest = span_skip(text, digits + 1);
 	return true;
 }
 
@@ -65,7 +60,7 @@ static bool value_read(struct span *rest, struct ng_value *value, unsigned depth
 static bool container_read(struct span *rest, bool is_dictionary, unsigned depth)
 {
 	struct ng_value inner;
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	while (rest->len && *rest->ptr != 'e') {
 		if (is_dictionary && !string_read(rest))
 			return false;
@@ -74,7 +69,7 @@ static bool container_read(struct span *rest, bool is_dictionary, unsigned depth
 	}
 	if (rest->len == 0)
 		return false;
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	return true;
 }
 

@@ -6,15 +6,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static struct span skip(struct span text, size_t count)
-{
-	return (struct span){text.ptr + count, text.len - count};
-}
-
 static void space_skip(struct span *rest)
 {
 	while (rest->len && *rest->ptr && strchr(" \t\r\n", *rest->ptr))
-		*rest = skip(*rest, 1);
+		*rest = span_skip(*rest, 1);
 }
 
 static bool word_read(struct span *rest, const char *word)
@@ -22,7 +17,7 @@ static bool word_read(struct span *rest, const char *word)
 	size_t length = strlen(word);
 	if (rest->len < length || memcmp(rest->ptr, word, length))
 		return false;
-	*rest = skip(*rest, length);
+	*rest = span_skip(*rest, length);
 	return true;
 }
 
@@ -46,7 +41,7 @@ static bool unit_read(struct span *rest, unsigned *unit)
 			return false;
 		*unit = *unit << 4 | (unsigned)digit;
 	}
-	*rest = skip(*rest, 4);
+	*rest = span_skip(*rest, 4);
 	return true;
 }
 
@@ -82,7 +77,7 @@ static size_t character_read(struct span *rest, char bytes[4])
 	bytes[0] = *rest->ptr;
 	if ((unsigned char)bytes[0] < 0x20)
 		return 0;
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	if (bytes[0] != '\\')
 		return 1;
 	if (word_read(rest, "u"))
@@ -91,7 +86,7 @@ static size_t character_read(struct span *rest, char bytes[4])
 	if (!found)
 		return 0;
 	bytes[0] = to[found - from];
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	return 1;
 }
 
@@ -123,7 +118,7 @@ static bool integer_read(struct span *rest)
 		digits++;
 	if (digits == 0 || digits > 18 || (*rest->ptr == '0' && (digits > 1 || negative)))
 		return false;
-	*rest = skip(*rest, digits);
+	*rest = span_skip(*rest, digits);
 	return rest->len == 0 || *rest->ptr == '\0' || !strchr(".eE", *rest->ptr);
 }
 
@@ -154,7 +149,7 @@ static bool container_read(struct span *rest, bool is_dictionary, unsigned depth
 	char close = is_dictionary ? '}' : ']';
 	struct ng_value inner;
 	size_t length;
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	for (bool first = true;; first = false) {
 		if (!separator_read(rest, close, first))
 			return false;
@@ -167,7 +162,7 @@ static bool container_read(struct span *rest, bool is_dictionary, unsigned depth
 	}
 	if (rest->len == 0)
 		return false;
-	*rest = skip(*rest, 1);
+	*rest = span_skip(*rest, 1);
 	return true;
 }
 

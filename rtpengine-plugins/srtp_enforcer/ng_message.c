@@ -6,11 +6,6 @@
 
 static const struct ng_codec *const codecs[] = {[NG_BENCODE] = &ng_bencode, [NG_JSON] = &ng_json};
 
-static struct span skip(struct span text, size_t count)
-{
-	return (struct span){text.ptr + count, text.len - count};
-}
-
 /* --- reading --- */
 
 static char spelled(char c)
@@ -95,13 +90,13 @@ int ng_read(struct span datagram, struct ng_message *message)
 	message->cookie = (struct span){datagram.ptr, space ? (size_t)(space - datagram.ptr) : 0};
 	if (message->cookie.len == 0)
 		return -EINVAL;
-	struct span rest = skip(datagram, message->cookie.len + 1);
+	struct span rest = span_skip(datagram, message->cookie.len + 1);
 	if (rest.len && *rest.ptr == ng_json.open)
 		message->format = NG_JSON;
 	const struct ng_codec *codec = codecs[message->format];
 	if (rest.len == 0 || *rest.ptr != codec->open)
 		return -EINVAL;
-	rest = skip(rest, 1);
+	rest = span_skip(rest, 1);
 	for (bool first = true;; first = false) {
 		if (!codec->separator_read(&rest, codec->close, first))
 			return -EINVAL;
@@ -112,7 +107,7 @@ int ng_read(struct span datagram, struct ng_message *message)
 	}
 	if (rest.len == 0)
 		return -EINVAL;
-	rest = skip(rest, 1);
+	rest = span_skip(rest, 1);
 	return codec->separator_read(&rest, '\0', true) && rest.len == 0 ? 0 : -EINVAL;
 }
 

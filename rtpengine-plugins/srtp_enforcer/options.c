@@ -60,20 +60,6 @@ static bool is(struct span name, const char *word)
 	return span_equal(name, span_of(word));
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
-static struct span trim(struct span text)
-{
-	while (text.len && is_space(*text.ptr))
-		text = (struct span){text.ptr + 1, text.len - 1};
-	while (text.len && is_space(text.ptr[text.len - 1]))
-		text.len--;
-	return text;
-}
-
 static int keep(struct options *options, char *room, size_t size, struct span value)
 {
 	if (value.len >= size)
@@ -141,7 +127,7 @@ static int ng_add_all(struct options *options, struct span value)
 	for (size_t start = 0, i = 0; i <= value.len && !error; i++) {
 		if (i < value.len && value.ptr[i] != ';')
 			continue;
-		struct span one = trim((struct span){value.ptr + start, i - start});
+		struct span one = span_trim((struct span){value.ptr + start, i - start});
 		if (one.len)
 			error = ng_add(options, one);
 		start = i + 1;
@@ -183,7 +169,7 @@ static const struct known *known_find(struct span name)
 static int option_add(struct options *options, struct span name, struct span value)
 {
 	const struct known *option = known_find(name);
-	value = trim(value);
+	value = span_trim(value);
 	switch (option ? (int)option->meaning : -1) {
 	case DOOR:
 	case LEAK:
@@ -281,7 +267,7 @@ int options_file(struct options *options, struct span text)
 	while (text.len && !error) {
 		const char *end = memchr(text.ptr, '\n', text.len);
 		size_t length = end ? (size_t)(end - text.ptr) : text.len;
-		struct span line = trim((struct span){text.ptr, length});
+		struct span line = span_trim((struct span){text.ptr, length});
 		text = (struct span){text.ptr + length + (end != NULL), text.len - length - (end != NULL)};
 		const char *equals = line.len ? memchr(line.ptr, '=', line.len) : NULL;
 		if (line.len == 0 || *line.ptr == '#')
@@ -294,8 +280,9 @@ int options_file(struct options *options, struct span text)
 				  : is(name, options->config_section) ? RTPENGINE
 								      : OTHER;
 		} else if (equals && section != OTHER) {
-			struct span name = trim((struct span){line.ptr, (size_t)(equals - line.ptr)});
-			struct span value = trim((struct span){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
+			struct span name = span_trim((struct span){line.ptr, (size_t)(equals - line.ptr)});
+			struct span value =
+				span_trim((struct span){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
 			error = section == OWN ? own_add(options, name, value) : option_add(options, name, value);
 		}
 	}

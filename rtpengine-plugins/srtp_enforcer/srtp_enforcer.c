@@ -202,8 +202,10 @@ static ssize_t delete_feed(struct worker *worker, struct msghdr *message)
 	worker->delete_on = -1;
 	long length = enforcer_delete(span_of(worker->cookie), (struct span){worker->call_id, worker->call_id_length},
 				      message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
-	if (length < 0)
-		return length;
+	if (length < 0) { /* no buffer of rtpengine's is so small */
+		errno = EMSGSIZE;
+		return -1;
+	}
 	if (message->msg_name) {
 		socklen_t room = message->msg_namelen;
 		memcpy(message->msg_name, &worker->sender, worker->sender_length < room ? worker->sender_length : room);
@@ -386,9 +388,11 @@ WRAPPED int bind(int fd, __CONST_SOCKADDR_ARG given, socklen_t length)
 	const struct sockaddr *address = given.__sockaddr__;
 	int type = 0;
 	socklen_t size = sizeof(type);
-	if (guard.active && is_ng(address) && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_DGRAM)
+	int result = real.bind(fd, address, length);
+	if (!result && guard.active && is_ng(address) && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) &&
+	    type == SOCK_DGRAM)
 		guard_socket(fd);
-	return real.bind(fd, address, length);
+	return result;
 }
 
 WRAPPED int SSL_CTX_set_tlsext_use_srtp(void *context, const char *profiles)
