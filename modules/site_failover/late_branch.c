@@ -15,6 +15,7 @@
 
 enum {
 	BUCKETS = 4096,
+	SLICE = 64,      /* buckets that are cleared under one lock: every answer waits for it */
 	BRANCH_MAX = 72, /* tm's own are shorter than 60 */
 	TAGS_MAX = 4,    /* answers of one branch with BYE; more are acknowledged only */
 };
@@ -219,13 +220,19 @@ static void expire_bucket(struct late **link, ticks_t now)
 	}
 }
 
-void late_branch_expire(void)
+static void expire_slice(size_t first, ticks_t now)
 {
-	ticks_t now = get_ticks();
 	lock_get(&table->lock);
-	for (size_t i = 0; i < BUCKETS; i++)
+	for (size_t i = first; i < first + SLICE; i++)
 		expire_bucket(&table->buckets[i], now);
 	if (table->count < (unsigned)site_state.parameters.late_max / 2)
 		table->full = false;
 	lock_release(&table->lock);
+}
+
+void late_branch_expire(void)
+{
+	ticks_t now = get_ticks();
+	for (size_t first = 0; first < BUCKETS; first += SLICE)
+		expire_slice(first, now);
 }
