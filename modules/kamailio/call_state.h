@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
- * The state of a call while its transaction lives: the fields of $xavp(tg=>...).
+ * The state of a call while its transaction lives: fields, which scripts see as $tg(field).
  *
  * They work where XAVPs are current: request_route, branch_route, onreply_route, failure_route. In the core
  * reply_route they are not; there call_state_enter() makes those of the transaction current.
@@ -27,6 +27,8 @@
 #define CALL_SECURED                                                                                                   \
 	"secured" /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
 
+enum { CALL_FIELD_MAX = 11 }; /**< length of a name */
+
 enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };
 
 /** The number in a field, or @p missing. */
@@ -35,7 +37,7 @@ int call_state_int(const char *field, int missing);
 bool call_state_has(const char *field);
 /** The text in a field, or the empty str. Valid until the field is set again: copy it to keep it. */
 str call_state_str(const char *field);
-/** Each returns 0 or -ENOMEM. */
+/** Each returns 0, or -ENOMEM: no memory, or the fields of a call take more than 2 KB of text. */
 int call_state_set_int(const char *field, int value);
 int call_state_set_str(const char *field, str value);
 /** Empties a field. */

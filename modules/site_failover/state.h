@@ -12,7 +12,7 @@
 #include "provisioning_api.h"
 #include "topology.h"
 
-/* fields of $xavp(tg=>...) that only this module uses */
+/* fields of $tg(...) that only this module uses */
 #define CALL_CANDIDATES "try" /* str: numbers of the targets still to try, "4,7,9" */
 #define CALL_SENT       "sent" /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
 #define CALL_TRIED      "tried"  /* int: targets that got the call */

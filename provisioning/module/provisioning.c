@@ -15,6 +15,7 @@
 #include <core/pt.h>
 #include <core/sr_module.h>
 
+#include "call_variable.h"
 #include "kamailio_compat.h"
 #include "provisioning_api.h"
 #include "provisioning_rpc.h"
@@ -160,6 +161,7 @@ struct module_exports exports = {
 	.dlflags = DEFAULT_DLFLAGS,
 	.cmds = commands,
 	.params = (param_export_t *)parameters,
+	.pv_items = call_variables,
 	.init_mod_f = mod_init,
 	.init_child_f = child_init,
 };

@@ -79,7 +79,7 @@ request_route {
 		sl_send_reply("200", "OK");
 		exit;
 	}
-	if ($hdr(X-Attributes) != $null) $xavp(tg[0]=>attr) = $(hdr(X-Attributes){s.int});
+	if ($hdr(X-Attributes) != $null) $tg(attr) = $(hdr(X-Attributes){s.int});
 	t_check_trans();
 	if ($hdr(X-Emergency) != $null) site_emergency();
 	if (!site_service("teamsOperatorConnect")) {

@@ -45,10 +45,10 @@ modparam("provisioning", "worker", "@WORKER@")
 modparam("tm", "ac_extra_hdrs", "X-MS-Operator-Content")
 request_route {
 	if ($si == "127.0.1.1") {
-		$xavp(tg=>side) = 1;
+		$tg(side) = 1;
 		$var(next) = "sip:@SERVICE@";
 	} else {
-		$xavp(tg=>side) = 2;
+		$tg(side) = 2;
 		$var(next) = "sip:@OPERATOR@";
 	}
 	custom_header_remove();
