@@ -23,8 +23,8 @@
 #include "observed.h"
 
 enum {
-	CANDIDATES_MAX = 256, /* targets of a group; the list is cut to max_tries afterwards */
-	LIST_MAX = 256,
+	CANDIDATES_MAX = 256,  /* targets of a group */
+	LIST_MAX = 2048,       /* their numbers */
 	DELIVERY_FAILED = 908, /* tm's mark on a branch that could not be sent */
 	FINAL_LIMIT = 30000,   /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
 };
@@ -136,14 +136,14 @@ uint32_t choice_first(str *group)
 	return candidates[0].peer;
 }
 
-/* Keeps the numbers of the first @p most targets. Returns how many there are, or -ENOMEM. */
-static int keep_list(const struct candidate *candidates, size_t count, unsigned most)
+/* Keeps the numbers of the targets: all, as a full one is no try. Returns how many there are, or -ENOMEM. */
+static int keep_list(const struct candidate *candidates, size_t count)
 {
 	char list[LIST_MAX];
 	size_t length = 0;
 	unsigned kept = 0;
 	list[0] = '\0';
-	for (size_t i = 0; i < count && kept < most && length + 12 < sizeof(list); i++) {
+	for (size_t i = 0; i < count && length + 12 < sizeof(list); i++) {
 		if (candidates[i].target == 0)
 			continue;
 		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%u", kept++ ? "," : "",
@@ -190,7 +190,7 @@ int choice_select(struct sip_msg *msg, str *group)
 		return -2;
 	}
 	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
-	int kept = keep_list(candidates, (size_t)count, is_emergency() ? UINT8_MAX : settings.max_tries);
+	int kept = keep_list(candidates, (size_t)count);
 	if (kept < 0 || call_state_set_str(CALL_OUT_GROUP, *group))
 		return -1;
 	if (kept == 0) {
@@ -233,10 +233,16 @@ static bool may_have(const struct place *place)
 
 static bool next_place(struct place *place)
 {
-	uint32_t number;
+	uint32_t number, full = 0;
 	while ((number = take_candidate()) != 0) {
-		if (place_of_target(number, place) || !may_have(place))
+		const struct observed *observed = observed_at(number);
+		/* the limits are the peer's: its other targets have no room either */
+		if (!observed || observed->slot.key.peer == full || place_of_target(number, place))
 			continue;
+		if (!may_have(place)) {
+			full = place->peer;
+			continue;
+		}
 		call_state_set_int(CALL_HELD, (int)place->peer);
 		return true;
 	}
@@ -265,13 +271,18 @@ static unsigned least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-static void set_limits(struct sip_msg *msg)
+static void set_limits(struct sip_msg *msg, const struct topology_settings *settings)
 {
-	struct topology_settings settings;
 	unsigned left = time_left();
-	if (msg->REQ_METHOD == METHOD_INVITE && site_settings(&settings) == 0)
-		site_state.tm.set_fr(msg, least(settings.progress_limit_ms, left),
-				     least(settings.silence_limit_ms, left));
+	if (msg->REQ_METHOD == METHOD_INVITE)
+		site_state.tm.set_fr(msg, least(settings->progress_limit_ms, left),
+				     least(settings->silence_limit_ms, left));
+}
+
+/* Emergency calls may try all there are. */
+static bool may_try(const struct topology_settings *settings, int tried)
+{
+	return time_left() > 0 && (is_emergency() || tried < settings->max_tries);
 }
 
 /* tm waits for the ACK of a final answer as long as it waited for the peer: give it the usual time back. */
@@ -354,6 +365,7 @@ static bool aim(struct sip_msg *msg, const struct place *place)
 
 int choice_next(struct sip_msg *msg)
 {
+	struct topology_settings settings;
 	struct place place;
 	const struct cell *cell = cell_now();
 	if (cell && cell->flags & T_CANCELED) {
@@ -362,13 +374,13 @@ int choice_next(struct sip_msg *msg)
 	}
 	blame_last(cell);
 	give_back();
+	int tried = call_state_int(CALL_TRIED, 0);
 	do {
-		if (time_left() == 0 || !next_place(&place)) {
+		if (site_settings(&settings) || !may_try(&settings, tried) || !next_place(&place)) {
 			site_count(calls_without_peer);
 			return none_left(msg);
 		}
 	} while (!aim(msg, &place));
-	int tried = call_state_int(CALL_TRIED, 0);
 	if (tried)
 		site_count(calls_failed_over);
 	call_state_set_int(CALL_TRIED, tried + 1);
@@ -377,7 +389,7 @@ int choice_next(struct sip_msg *msg)
 	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
 	open_call();
 	note_sent(&place);
-	set_limits(msg);
+	set_limits(msg, &settings);
 	drop_replies(msg, true);
 	return 1;
 }

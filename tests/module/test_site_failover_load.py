@@ -8,6 +8,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from harness import free_port
+from harness.name_server import NameServer
 from harness.site_failover import SILENCE, Gateway
 from harness.wait import wait_until
 
@@ -108,6 +110,48 @@ class TestCapacity(LoadCase):
         served.cancelled()
         self.assertEqual(call.final().status, 487)
         self.settled("west")
+
+
+class TestFullPeerIsNoTry(LoadCase):
+    limits = {"west": {"capacity": 1}}
+    settings = {"maxTries": 1}
+
+    def test_a_full_peer_uses_up_no_try(self):
+        first = self.live_call()
+        self.settled("west", 1)
+        second = self.live_call(self.east)
+        self.over(*second)
+        self.over(*first)
+
+    def test_max_tries_is_the_limit_of_those_that_got_the_call(self):
+        call = self.call()
+        self.west.served(call_id=call.call_id).reply(503)
+        self.assertEqual(call.final().status, 503)
+        self.assertEqual(self.east.requests("INVITE", call.call_id), [])
+
+
+class TestFullPeerOfManyTargets(LoadCase):
+    limits = {"west": {"capacity": 1}}
+    settings = {"maxTries": 2, "probeIntervalMs": 0}
+
+    @classmethod
+    def prepare(cls):
+        cls.names = NameServer(str(cls.folder.path), free_port())
+        cls.hosts = {"west": "west.example"}
+        cls.parameters = f'modparam("provisioning", "nameservers", "127.0.0.1:{cls.names.port}")'
+        cls.names.write("west 1 A 127.0.3.1\n" + "".join(f"west 1 A 127.0.3.{i}\n" for i in range(11, 17)))
+        cls.names.start()
+        cls.addClassCleanup(cls.names.stop)
+        super().prepare()
+
+    def test_its_targets_are_passed_over_at_once(self):
+        wait_until(lambda: self.kamailio.call("site_failover.list").count("name: west") == 7, 10)
+        filling = self.west.invite(self.proxy, "+15551230001")
+        self.answered(filling, self.teams.served(call_id=filling.call_id))
+        self.settled("west", 1)
+        skipped = self.counter("calls_full")
+        self.over(*self.live_call(self.east))
+        self.assertEqual(self.counter("calls_full"), skipped + 1)
 
 
 class TestCountIsExact(LoadCase):
