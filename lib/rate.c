@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/** A limit of calls per second as one word. */
+/** A limit of calls per second over a sliding window. */
 #include "rate.h"
 
-enum { SECOND_US = 1000000 };
+#include <string.h>
 
-bool rate_admits(uint64_t state_us, uint32_t per_second, uint64_t now_us, uint64_t *next_us)
+/* Forgets the steps that left the window; a clock that went back stays at the last step. */
+static void slide(struct rate *rate, uint64_t step)
 {
-	uint64_t interval_us = SECOND_US / per_second;
-	uint64_t from_us = state_us > now_us ? state_us : now_us;
-	if (from_us - now_us > SECOND_US - interval_us)
+	if (step >= rate->step + RATE_STEPS) {
+		memset(rate->passed, 0, sizeof(rate->passed));
+		rate->step = step;
+	}
+	while (rate->step < step)
+		rate->passed[++rate->step % RATE_STEPS] = 0;
+}
+
+bool rate_admits(struct rate *rate, uint32_t per_second, uint64_t now_us)
+{
+	uint64_t sum = 0;
+	slide(rate, now_us / RATE_STEP_US);
+	for (unsigned i = 0; i < RATE_STEPS; i++)
+		sum += rate->passed[i];
+	if (sum >= per_second)
 		return false;
-	*next_us = from_us + interval_us;
+	rate->passed[rate->step % RATE_STEPS]++;
 	return true;
 }

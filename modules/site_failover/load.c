@@ -21,7 +21,11 @@ void load_finish(void)
 	table = NULL;
 }
 
-static void start(void *record) {}
+static void start(void *record)
+{
+	struct load *load = record;
+	lock_init(&load->lock);
+}
 
 struct load *load_of(uint32_t peer)
 {
@@ -54,13 +58,12 @@ static bool take_place(struct load *load, uint32_t capacity)
 
 static bool take_rate(struct load *load, uint32_t per_second)
 {
-	uint64_t before = __atomic_load_n(&load->rate_us, __ATOMIC_RELAXED), after, now_us = site_clock_us();
-	do {
-		if (per_second && !rate_admits(before, per_second, now_us, &after))
-			return false;
-	} while (per_second && !__atomic_compare_exchange_n(&load->rate_us, &before, after, true, __ATOMIC_RELAXED,
-							    __ATOMIC_RELAXED));
-	return true;
+	if (per_second == 0)
+		return true;
+	lock_get(&load->lock);
+	bool admitted = rate_admits(&load->rate, per_second, site_clock_us());
+	lock_release(&load->lock);
+	return admitted;
 }
 
 bool load_take(const struct place *place, bool always)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
- * What each peer carries: calls that it was sent and has not answered, live calls, calls in this second. Atomic words
- * in shared memory; a limit is taken and given back, never only looked at.
+ * What each peer carries: calls that it was sent and has not answered, live calls, calls in the last second. In
+ * shared memory; a limit is taken and given back, never only looked at.
  */
 #ifndef TRUNKGATE_SITE_FAILOVER_LOAD_H
 #define TRUNKGATE_SITE_FAILOVER_LOAD_H
@@ -9,14 +9,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <core/locking.h>
+
 #include "place.h"
+#include "rate.h"
 #include "slots.h"
 
 struct load {
 	struct slot slot;
-	uint32_t trying, live;
-	uint32_t calling; /* calls that it sent and that have no final answer */
-	uint64_t rate_us;
+	uint32_t trying, live; /* atomic */
+	uint32_t calling;      /* atomic: calls that it sent and that have no final answer */
+	gen_lock_t lock;       /* of rate */
+	struct rate rate;
 	bool drained; /* of the prober alone: told to the event routes */
 };
 

@@ -4,6 +4,7 @@
 import pathlib
 import random
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -275,6 +276,24 @@ class TestCallsPerSecond(LoadCase):
             call.final()
         self.assertIn(first["west"], (2, 3))
         self.assertEqual(self.listed("west")["observed"], "up")
+
+
+class TestCallsPerSecondInEachSecond(LoadCase):
+    limits = {"west": {"callsPerSecond": 10}}
+
+    def test_no_second_has_more_than_the_limit(self):
+        times, end = [], time.monotonic() + 2
+        while time.monotonic() < end:
+            call = self.call()
+            wait_until(lambda: self.west.requests("INVITE", call.call_id) or self.east.requests("INVITE", call.call_id))
+            endpoint = self.west if self.west.requests("INVITE", call.call_id) else self.east
+            if endpoint is self.west:
+                times.append(self.west.requests("INVITE", call.call_id)[0].time)
+            endpoint.served(call_id=call.call_id).reply(486)
+            call.final()
+        self.assertGreater(len(times), 10)
+        for first, eleventh in zip(times, times[10:]):
+            self.assertGreater(eleventh - first, 0.95, times)
 
 
 class TestEmergency(LoadCase):
