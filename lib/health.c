@@ -112,6 +112,8 @@ int health_event(struct health *health, enum health_event event, const struct he
 
 int health_tick(struct health *health, const struct health_limits *limits, uint64_t now_ms)
 {
+	if (health->warming && now_ms - health->since_ms >= limits->slow_start_ms)
+		health->warming = false;
 	if (health->state != HEALTH_DOWN || !only_calls_tell(health, limits) ||
 	    now_ms - health->since_ms < limits->retry_ms)
 		return 0;
@@ -143,22 +145,27 @@ static bool in_share(const struct health *health, const struct health_limits *li
 	return ((uint64_t)random * 100) >> 32 < share;
 }
 
-static bool take_trial(struct health *health, const struct health_limits *limits, uint64_t now_ms)
+static bool trial_due(const struct health *health, const struct health_limits *limits, uint64_t now_ms)
 {
-	if (!only_calls_tell(health, limits) || now_ms < health->next_trial_ms)
+	return health->state == HEALTH_PROBING && only_calls_tell(health, limits) && now_ms >= health->next_trial_ms;
+}
+
+bool health_take_trial(struct health *health, const struct health_limits *limits, uint64_t now_ms)
+{
+	if (!trial_due(health, limits, now_ms))
 		return false;
 	health->next_trial_ms = now_ms + HEALTH_HALF_OPEN_MS;
 	return true;
 }
 
-enum health_rank health_admit(struct health *health, const struct health_limits *limits, uint64_t now_ms,
+enum health_rank health_admit(const struct health *health, const struct health_limits *limits, uint64_t now_ms,
 			      uint32_t random)
 {
 	switch (health->state) {
 	case HEALTH_UP:
 		return in_share(health, limits, now_ms, random) ? HEALTH_RANK_USABLE : HEALTH_RANK_WARMING;
 	case HEALTH_PROBING:
-		return take_trial(health, limits, now_ms) ? HEALTH_RANK_USABLE : HEALTH_RANK_HALF_OPEN;
+		return trial_due(health, limits, now_ms) ? HEALTH_RANK_USABLE : HEALTH_RANK_HALF_OPEN;
 	case HEALTH_DOWN:
 		break;
 	}

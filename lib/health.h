@@ -57,14 +57,21 @@ bool health_status_fails(int status);
 /** Feeds one observation. Returns 1 if the state changed, else 0. */
 int health_event(struct health *health, enum health_event event, const struct health_limits *limits, uint64_t now_ms);
 
-/** Time passes: down becomes probing if only calls can test the target. Returns 1 if the state changed, else 0. */
+/**
+ * Time passes: down becomes probing if only calls can test the target, and a slow start ends. Returns 1 if the state
+ * changed, else 0.
+ */
 int health_tick(struct health *health, const struct health_limits *limits, uint64_t now_ms);
 
 /** True if a probe must be sent now; the next one is scheduled on a clock that does not drift. */
 bool health_probe_due(struct health *health, const struct health_limits *limits, uint64_t now_ms);
 
-/** Where the target stands for one call; @p random: 32 evenly spread bits. A trial call is given once a second. */
-enum health_rank health_admit(struct health *health, const struct health_limits *limits, uint64_t now_ms,
+/** Where the target stands for one call; @p random: 32 evenly spread bits. Changes nothing: a trial call that is due is
+ * due until health_take_trial(). */
+enum health_rank health_admit(const struct health *health, const struct health_limits *limits, uint64_t now_ms,
 			      uint32_t random);
+
+/** A call is on its way to the target: the next trial call is due a second later. True if this one was due. */
+bool health_take_trial(struct health *health, const struct health_limits *limits, uint64_t now_ms);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <core/dprint.h>
 #include <core/mem/mem.h>
@@ -136,6 +137,18 @@ uint32_t choice_first(str *group)
 	return candidates[0].peer;
 }
 
+/* A trial call is the first choice of one call only: another one may have claimed it since the ranks were read. */
+static void put_in_order(struct candidate *candidates, size_t count, const struct topology_settings *settings)
+{
+	for (;;) {
+		peer_choice_order(candidates, count, random_bits, NULL);
+		struct observed *first = observed_at(candidates[0].target);
+		if (!first || candidates[0].rank != HEALTH_RANK_USABLE || observed_claim(first, settings))
+			return;
+		candidates[0].rank = HEALTH_RANK_HALF_OPEN;
+	}
+}
+
 /* Keeps the numbers of the targets: all, as a full one is no try. Returns how many there are, or -ENOMEM. */
 static int keep_list(const struct candidate *candidates, size_t count)
 {
@@ -189,7 +202,7 @@ int choice_select(struct sip_msg *msg, str *group)
 		site_count(calls_without_peer);
 		return -2;
 	}
-	peer_choice_order(candidates, (size_t)count, random_bits, NULL);
+	put_in_order(candidates, (size_t)count, &settings);
 	int kept = keep_list(candidates, (size_t)count);
 	if (kept < 0 || call_state_set_str(CALL_OUT_GROUP, *group))
 		return -1;
@@ -339,18 +352,39 @@ static struct observed *last_target(void)
 	return observed_at((uint32_t)call_state_int(CALL_SENT, 0));
 }
 
-/* Asked again with no outcome in between: t_relay_to() did not send. Not always that is the target's fault. */
-static void blame_last(const struct cell *cell)
+/* Without a socket tm makes no branch: then the last one is another target's. */
+static bool is_branch_of(const struct ua_client *branch, const struct observed *observed)
 {
-	if (cell && cell->nr_of_outgoings > 0 && cell->uac[cell->nr_of_outgoings - 1].icode == DELIVERY_FAILED)
-		observed_event(last_target(), HEALTH_CALL_REFUSED, "error at sending");
+	struct ip_addr address;
+	uint8_t bytes[16];
+	su2ip_addr(&address, (union sockaddr_union *)&branch->request.dst.to);
+	place_address_bytes(&address, bytes);
+	return su_getport(&branch->request.dst.to) == observed->slot.key.port &&
+	       memcmp(bytes, observed->slot.key.address, sizeof(bytes)) == 0;
 }
 
-static void note_sent(const struct place *place)
+/*
+ * Asked again with no outcome in between: t_relay_to() did not send. Over TCP that is a connection that the target
+ * refused; a datagram that could not be sent is more often our own fault, so one is not enough.
+ */
+static void blame_last(const struct cell *cell)
+{
+	const struct observed *observed = last_target();
+	if (!cell || !observed || cell->nr_of_outgoings <= 0)
+		return;
+	const struct ua_client *branch = &cell->uac[cell->nr_of_outgoings - 1];
+	if (branch->icode != DELIVERY_FAILED || !is_branch_of(branch, observed))
+		return;
+	observed_event(last_target(), branch->request.dst.proto == PROTO_UDP ? HEALTH_CALL_FAILED : HEALTH_CALL_REFUSED,
+		       "error at sending");
+}
+
+static void note_sent(const struct place *place, const struct topology_settings *settings)
 {
 	struct observed *observed = observed_at(place->target);
 	if (!observed)
 		return;
+	observed_claim(observed, settings);
 	__atomic_store_n(&observed->asked_ms, site_clock_ms(), __ATOMIC_RELAXED);
 	__atomic_fetch_add(&observed->calls, 1, __ATOMIC_RELAXED);
 }
@@ -388,7 +422,7 @@ int choice_next(struct sip_msg *msg)
 	call_state_set_int(CALL_OUT, (int)place.peer);
 	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
 	open_call();
-	note_sent(&place);
+	note_sent(&place, &settings);
 	set_limits(msg, &settings);
 	drop_replies(msg, true);
 	return 1;
@@ -407,11 +441,10 @@ static const char *failure_of(const struct ua_client *branch, char text[OBSERVED
 	return text;
 }
 
-static void note_answer(struct observed *observed)
+static void note_heard(struct observed *observed)
 {
 	if (observed)
 		__atomic_store_n(&observed->heard_ms, site_clock_ms(), __ATOMIC_RELAXED);
-	observed_event(observed, HEALTH_CALL_OK, "");
 }
 
 static bool may_retry(const struct cell *cell)
@@ -423,13 +456,14 @@ static bool may_retry(const struct cell *cell)
 	struct observed *observed = last_target();
 	call_state_set_int(CALL_SENT, 0);
 	give_back();
+	note_heard(observed);
 	if (cell->flags & T_CANCELED)
 		return false;
 	/* somebody's phone rang: that was this call's word on the target, and nobody else's may ring for it */
 	if (cell->uas.status > 100)
 		return false;
 	if (!failure) {
-		note_answer(observed);
+		observed_event(observed, HEALTH_CALL_OK, "");
 		return false;
 	}
 	if (observed)
@@ -501,21 +535,35 @@ static void on_forwarded(struct cell *cell, struct tmcb_params *event)
 		on_answered(cell, event->rpl);
 	call_state_leave(scope);
 	if (first)
-		note_answer(observed);
+		observed_event(observed, HEALTH_CALL_OK, "");
 }
 
-/* A call that ended in none of the usual ways. */
+/* Any response, 100 too: the target owes this call nothing that a lost connection takes along. */
+static void on_response(struct cell *cell)
+{
+	int branch = site_state.tm.t_gett_branch();
+	if (branch < 0 || branch != cell->nr_of_outgoings - 1)
+		return;
+	struct call_state_scope scope = call_state_enter(cell);
+	note_heard(last_target());
+	call_state_leave(scope);
+}
+
+/*
+ * A call that ended in none of the usual ways. Nobody else has the transaction any more and tm has made its XAVPs
+ * current, so no lock: when Kamailio stops, a process that was killed may hold it for ever.
+ */
 static void on_destroyed(struct cell *cell)
 {
-	struct call_state_scope scope = call_state_enter(cell);
 	give_back();
 	close_call();
-	call_state_leave(scope);
 	late_answer_forget(cell);
 }
 
 static void on_transaction(struct cell *cell, int type, struct tmcb_params *event)
 {
+	if (type & TMCB_RESPONSE_IN)
+		on_response(cell);
 	if (type & TMCB_RESPONSE_FWDED)
 		on_forwarded(cell, event);
 	if (type & TMCB_DESTROY)
@@ -535,5 +583,6 @@ static void watch_answers(struct sip_msg *msg)
 	/* chosen for before: tm knows already */
 	if (msg->REQ_METHOD != METHOD_INVITE || call_state_has(CALL_END))
 		return;
-	site_state.tm.register_tmcb(msg, NULL, TMCB_RESPONSE_FWDED | TMCB_DESTROY, on_transaction, NULL, NULL);
+	site_state.tm.register_tmcb(msg, NULL, TMCB_RESPONSE_IN | TMCB_RESPONSE_FWDED | TMCB_DESTROY, on_transaction,
+				    NULL, NULL);
 }

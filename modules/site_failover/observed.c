@@ -73,6 +73,18 @@ enum health_rank observed_admit(struct observed *observed, const struct topology
 	return rank;
 }
 
+bool observed_claim(struct observed *observed, const struct topology_settings *settings)
+{
+	struct health_limits limits = observed_limits(settings);
+	if (observed->health.state != HEALTH_PROBING)
+		return true;
+	lock_get(&observed->lock);
+	bool mine = observed->health.state != HEALTH_PROBING ||
+		    health_take_trial(&observed->health, &limits, site_clock_ms());
+	lock_release(&observed->lock);
+	return mine;
+}
+
 /* ------- events ------- */
 
 static bool is_failure(enum health_event event)

@@ -31,13 +31,15 @@ struct observed {
 
 	/* of the prober alone */
 	int connection;                        /* id of the TCP or TLS connection, 0 = none */
+	uint64_t connected_ms;                 /* since then */
+	uint32_t reopen_ms;                    /* how long it will wait for the next one if this is lost soon */
 	uint64_t next_keepalive_ms, served_ms; /* served_ms: the prober last found it in the topology */
 	enum health_state told;                /* up or down: what the event routes know */
 	uint32_t keepalives;                   /* sent */
 	bool started;
 
 	/* atomic words */
-	uint64_t asked_ms, heard_ms; /* a call was sent there; anything came of a call */
+	uint64_t asked_ms, heard_ms; /* a call was sent there; a response came, or a call ended there otherwise */
 	uint64_t calls, calls_failed;
 };
 
@@ -54,8 +56,11 @@ struct observed *observed_next(uint32_t number);
 /** The limits of lib/health as the topology sets them. */
 struct health_limits observed_limits(const struct topology_settings *settings);
 
-/** Where the target stands among the candidates of one call. */
+/** Where the target stands among the candidates of one call. Looking takes nothing. */
 enum health_rank observed_admit(struct observed *observed, const struct topology_settings *settings);
+
+/** A call is to go there: false if the target is half-open and this is not its trial call. */
+bool observed_claim(struct observed *observed, const struct topology_settings *settings);
 
 /** Feeds one observation; a change of state is logged. @p observed may be NULL. */
 void observed_event(struct observed *observed, enum health_event event, const char *reason);

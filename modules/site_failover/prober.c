@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <core/dprint.h>
+#include <core/rand/fastrand.h>
 #include <core/resolve.h>
 #include <core/socket_info.h>
 #include <core/timer_proc.h>
@@ -30,7 +31,9 @@
 enum {
 	TICK_US = 100000,
 	START_SPREAD = 1000, /* ms over which the first probes are spread */
+	START_CHANCE = 500,  /* ms */
 	SWEEP_INTERVAL = 60000,
+	ABSENCE = 2000, /* ms: a target that was not served for longer was out of the topology */
 };
 
 /* The number of a probe and of its target's record travel through tm as a pointer that points to nothing. */
@@ -90,16 +93,26 @@ struct turn {
 	uint32_t index;
 };
 
+static bool probes(const struct turn *turn)
+{
+	return turn->settings->probe_interval_ms != 0;
+}
+
 static void start_target(const struct turn *turn)
 {
 	struct observed *observed = turn->observed;
 	if (observed->started)
 		return;
 	observed->started = true;
-	uint64_t first = turn->now_ms + turn->index * (uint64_t)TICK_US / 1000 % START_SPREAD;
+	/* by chance besides: nodes that start together do not ask together */
+	uint64_t first =
+		turn->now_ms + turn->index * (uint64_t)TICK_US / 1000 % START_SPREAD + fastrand_max(START_CHANCE);
 	observed->health.next_probe_ms = first;
 	/* who knows us by name hears of us at once */
-	observed->next_keepalive_ms = turn->names.len ? first : first + turn->settings->keepalive_interval_ms;
+	/* where nothing else opens the connection a keepalive does, before the first call */
+	bool opens = !probes(turn) && turn->place->transport != TRANSPORT_UDP;
+	observed->next_keepalive_ms = turn->names.len || opens ? first : first + turn->settings->keepalive_interval_ms;
+	observed->served_ms = turn->now_ms;
 }
 
 /* The name at this place of a list, from the start again after its end; empty if there is none. */
@@ -122,6 +135,13 @@ static uint32_t name_count(struct span names)
 	return count;
 }
 
+static void note_connection(const struct turn *turn, int connection)
+{
+	if (connection && connection != turn->observed->connection)
+		turn->observed->connected_ms = turn->now_ms;
+	turn->observed->connection = connection;
+}
+
 static void send_probe(const struct turn *turn)
 {
 	struct observed *observed = turn->observed;
@@ -140,9 +160,12 @@ static void send_probe(const struct turn *turn)
 		.ticket = ticket_of(observed->slot.number, probe),
 	};
 	if (options_send(turn->place, &options) && take_answer(observed, probe, false))
-		probe_failed(observed, HEALTH_PROBE_REFUSED, "OPTIONS could not be sent");
+		probe_failed(observed,
+			     turn->place->transport == TRANSPORT_UDP ? HEALTH_PROBE_FAILED : HEALTH_PROBE_REFUSED,
+			     "OPTIONS could not be sent");
 	/* it may be gone before the next look */
-	observed->connection = connection_find(turn->place);
+	if (!observed->connection)
+		note_connection(turn, connection_find(turn->place, 0));
 }
 
 static void check_deadline(const struct turn *turn)
@@ -152,17 +175,44 @@ static void check_deadline(const struct turn *turn)
 		probe_failed(observed, HEALTH_PROBE_FAILED, "no answer to OPTIONS");
 }
 
-/* Was something sent there that nothing came back for? */
-static bool is_owed(const struct observed *observed)
+/* Did a call go there just now, and has nothing come of any since? A call that is silent for longer is given up. */
+static bool is_owed(const struct turn *turn)
 {
-	return __atomic_load_n(&observed->asked_ms, __ATOMIC_RELAXED) >
-	       __atomic_load_n(&observed->heard_ms, __ATOMIC_RELAXED);
+	uint64_t asked_ms = __atomic_load_n(&turn->observed->asked_ms, __ATOMIC_RELAXED);
+	return asked_ms > __atomic_load_n(&turn->observed->heard_ms, __ATOMIC_RELAXED) &&
+	       turn->now_ms < asked_ms + turn->settings->silence_limit_ms;
+}
+
+/* What opens a connection: the probe, or a keepalive where there are none. */
+static uint32_t open_interval(const struct turn *turn)
+{
+	return probes(turn) ? turn->settings->probe_interval_ms : turn->settings->keepalive_interval_ms;
+}
+
+static void open_within(const struct turn *turn, uint32_t wait_ms)
+{
+	uint64_t *next_ms = probes(turn) ? &turn->observed->health.next_probe_ms : &turn->observed->next_keepalive_ms;
+	if (*next_ms > turn->now_ms + wait_ms)
+		*next_ms = turn->now_ms + wait_ms;
+}
+
+/* The first connection that is lost is opened anew at once; if the next ones do not last either, twice as late each. */
+static void open_anew(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	uint32_t interval_ms = open_interval(turn);
+	if (turn->now_ms - observed->connected_ms >= interval_ms)
+		observed->reopen_ms = 0;
+	open_within(turn, observed->reopen_ms);
+	observed->reopen_ms = observed->reopen_ms ? observed->reopen_ms * 2 : HEALTH_HALF_OPEN_MS;
+	if (observed->reopen_ms > interval_ms)
+		observed->reopen_ms = interval_ms;
 }
 
 /*
  * A connection that was refused, reset or closed, a handshake that failed: tm is told none of it. What waits on the
- * connection will get no answer, so it counts at once; with nothing waiting the target is asked again at once, which
- * opens a new connection before a call needs it.
+ * connection will get no answer, so it counts at once; in any case the target is asked again, which opens a new
+ * connection before a call needs it.
  */
 static void watch_connection(const struct turn *turn)
 {
@@ -170,17 +220,17 @@ static void watch_connection(const struct turn *turn)
 	int before = observed->connection;
 	if (turn->place->transport == TRANSPORT_UDP)
 		return;
-	observed->connection = connection_find(turn->place);
+	note_connection(turn, connection_find(turn->place, before));
 	bool lost = before && before != observed->connection;
 	bool refused = !observed->connection && observed->waiting && turn->now_ms > observed->sent_ms;
 	if (!lost && !refused)
 		return;
 	if (observed->waiting && take_answer(observed, observed->probe, false))
 		probe_failed(observed, HEALTH_PROBE_REFUSED, lost ? "connection lost" : "connection refused");
-	else if (is_owed(observed))
+	else if (is_owed(turn))
 		observed_event(observed, HEALTH_CALL_REFUSED, "connection lost");
-	else
-		observed->health.next_probe_ms = 0;
+	if (lost)
+		open_anew(turn);
 }
 
 static bool probe_due(const struct turn *turn)
@@ -235,14 +285,26 @@ static void tell(const struct turn *turn)
 	event_run(&event);
 }
 
+/* Whatever was on its way or connected is long over when the target is served again: that is asked at once. */
+static void rest(const struct turn *turn)
+{
+	struct observed *observed = turn->observed;
+	observed->waiting = false;
+	observed->connection = 0;
+	observed->reopen_ms = 0;
+	open_within(turn, 0);
+}
+
 static void serve_target(struct turn *turn)
 {
+	struct observed *observed = turn->observed;
 	start_target(turn);
-	turn->observed->served_ms = turn->now_ms;
-	if (turn->place->admin == ADMIN_DISABLED) {
-		turn->observed->waiting = false;
+	bool missed = turn->now_ms - observed->served_ms > ABSENCE;
+	observed->served_ms = turn->now_ms;
+	if (missed || turn->place->admin == ADMIN_DISABLED)
+		rest(turn);
+	if (turn->place->admin == ADMIN_DISABLED)
 		return;
-	}
 	check_deadline(turn);
 	watch_connection(turn);
 	if (probe_due(turn))

@@ -11,6 +11,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from harness import Endpoint
 from harness.site_failover import SILENCE, Gateway
 from harness.wait import wait_until
 
@@ -266,6 +267,77 @@ class TestConnectionIdle(Connections):
         self.shows("west", "up")
 
 
+
+class TestConnectionEndsWithoutLoss(Connections):
+    def idle_close(self, served):
+        self.west.options.clear()
+        served.invite.connection.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: self.west.options, 5, "a probe over a new connection")
+        row = self.listed("west")
+        self.assertEqual((row["observed"], row["failures"]), ("up", "0"))
+
+    def test_idle_close_after_a_call_that_was_cancelled_is_no_loss(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(100)
+        call.provisional(100)
+        call.cancel()
+        served.cancelled()
+        self.assertEqual(call.final().status, 487)
+        self.idle_close(served)
+
+    def test_close_while_a_call_has_only_100_is_no_loss(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(100)
+        time.sleep(0.1)
+        self.idle_close(served)
+
+
+class TestReconnect(Connections):
+    def test_peer_that_closes_after_each_answer_is_asked_less_and_less(self):
+        def answer(request):
+            self.west.reply(request, 200)
+            request.connection.shutdown(socket.SHUT_RDWR)
+        self.west.answer_options = answer
+        self.west.options[0].connection.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: len(self.west.options) >= 4, 8, "it is asked again")
+        times = [request.time for request in self.west.options]
+        self.assertGreater(times[2] - times[1], 0.9, times)
+        self.assertGreater(times[3] - times[2], 1.8, times)
+        self.assertEqual(self.listed("west")["observed"], "up")
+
+
+class TestDisabledForAWhile(Connections):
+    def test_peer_that_was_restarted_meanwhile_is_up_when_it_is_taken_in_again(self):
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(486)
+        call.final()
+        self.kamailio.call("site_failover.set", "west", "disabled")
+        self.addCleanup(self.kamailio.call, "site_failover.set", "west", "auto")
+        self.west.stop()
+        self.west.start()
+        self.west.options.clear()
+        self.assertTrue(self.silent(self.west))
+        self.kamailio.call("site_failover.set", "west", "auto")
+        wait_until(lambda: self.west.options, 2, "west is probed at once")
+        row = self.listed("west")
+        self.assertEqual((row["observed"], row["failures"]), ("up", "0"))
+
+
+class TestProbesOffOverTcp(Gateway):
+    transports = {"operator": "TCP"}
+    settings = {"probeIntervalMs": 0}
+
+    def test_connection_is_open_before_the_first_call(self):
+        wait_until(lambda: self.west.options, 5, "a keepalive opened it")
+        call = self.call()
+        served = self.west.served(call_id=call.call_id)
+        self.assertEqual(served.invite.source, self.west.options[0].source)
+        self.talk(call, served)
+
+
 class TestConnectionRefused(Connections):
     def test_target_that_refuses_connections_is_down_before_the_next_call(self):
         self.west.stop()
@@ -324,6 +396,35 @@ class TestProbesOff(Gateway):
         self.talk(call, self.west.served(call_id=call.call_id))
         wait_until(lambda: self.listed("west")["observed"] == "up", 1)
         self.assertEqual(self.west.options + self.east.options, [])
+
+
+class TestTrialCalls(Gateway):
+    settings = {"probeIntervalMs": 0, "downAfter": 1, "upAfter": 100}
+    parameters = 'modparam("site_failover", "retry_interval", 300)'
+
+    def first_of(self, call):
+        wait_until(lambda: self.west.requests("INVITE", call.call_id) or self.east.requests("INVITE", call.call_id))
+        return self.west if self.west.requests("INVITE", call.call_id) else self.east
+
+    def test_calls_of_callers_without_a_target_take_none(self):
+        call = self.call()
+        self.west.served(call_id=call.call_id).reply(503)
+        self.east.served(call_id=call.call_id).reply(486)
+        call.final()
+        wait_until(lambda: self.listed("west")["observed"] == "probing", 5, "west gets a trial call", 0.05)
+        other = Endpoint("127.0.3.77", user="other")
+        self.start(other)
+        for _ in range(5):
+            incoming = other.invite(self.proxy, "+1555")
+            self.teams.served(call_id=incoming.call_id).reply(486)
+            incoming.final()
+        firsts = []
+        for _ in range(3):
+            call = self.call()
+            firsts.append(self.first_of(call))
+            firsts[-1].served(call_id=call.call_id).reply(486)
+            call.final()
+        self.assertEqual(firsts, [self.west, self.east, self.east])
 
 
 class TestCallsThatRing(Gateway):

@@ -104,7 +104,11 @@ static void test_half_open_without_probes_gives_one_trial_call_a_second(void **s
 	struct health health = {.state = HEALTH_DOWN};
 	(void)state;
 	health_tick(&health, &no_probes, 30000);
-	assert_int_equal(health_admit(&health, &no_probes, 30001, 0), HEALTH_RANK_USABLE);
+	/* being looked at takes nothing */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(health_admit(&health, &no_probes, 30001, 0), HEALTH_RANK_USABLE);
+	assert_true(health_take_trial(&health, &no_probes, 30001));
+	assert_false(health_take_trial(&health, &no_probes, 30001));
 	assert_int_equal(health_admit(&health, &no_probes, 30002, 0), HEALTH_RANK_HALF_OPEN);
 	assert_int_equal(health_admit(&health, &no_probes, 31000, 0), HEALTH_RANK_HALF_OPEN);
 	assert_int_equal(health_admit(&health, &no_probes, 31001, 0), HEALTH_RANK_USABLE);
@@ -220,6 +224,17 @@ static void test_a_target_that_was_never_down_has_its_full_share(void **state)
 	struct health health = {0};
 	(void)state;
 	assert_int_equal(share_of(&health, 1), 1000);
+}
+
+static void test_a_slow_start_ends(void **state)
+{
+	struct health health = {.state = HEALTH_PROBING, .successes = 1};
+	(void)state;
+	health_event(&health, HEALTH_PROBE_OK, &limits, 1000);
+	assert_int_equal(health_tick(&health, &limits, 10999), 0);
+	assert_true(health.warming);
+	assert_int_equal(health_tick(&health, &limits, 11000), 0);
+	assert_false(health.warming);
 }
 
 static void test_without_a_slow_start_the_share_is_full_at_once(void **state)
@@ -371,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_probing_off_sends_none),
 		cmocka_unit_test(test_share_grows_after_a_recovery),
 		cmocka_unit_test(test_a_target_that_was_never_down_has_its_full_share),
+		cmocka_unit_test(test_a_slow_start_ends),
 		cmocka_unit_test(test_without_a_slow_start_the_share_is_full_at_once),
 		cmocka_unit_test(test_three_answers_fail),
 		cmocka_unit_test(test_random_walks_agree_with_the_model),
