@@ -55,7 +55,7 @@ static struct block *block_new(void)
 static struct field *field_find(struct block *block, const char *name)
 {
 	for (unsigned i = 0; block && i < block->fields; i++)
-		if (strcmp(block->field[i].name, name) == 0)
+		if (block->field[i].name[0] == name[0] && strcmp(block->field[i].name, name) == 0)
 			return &block->field[i];
 	return NULL;
 }
