@@ -102,11 +102,14 @@ static int read_party(const struct topology_view *view, const struct names *name
 	if (topology_group_by_name(view, span_of(names->group), &group))
 		return -ENOENT;
 	copy_text(party->group, group.name);
+	/* a call outlives its peer in the topology: then its media may be where that of any peer of the group may be */
 	if (names->peer != TOPOLOGY_NONE && topology_peer_by_id(view, names->peer, &peer) == 0)
 		copy_text(party->peer, peer.name);
+	else
+		party->id = TOPOLOGY_NONE;
 	if (media_leg_read(group.media, group.srtp_suites, group.dtls_profiles, &party->leg))
 		LM_ERR("group %s names SRTP suites or profiles that are not known\n", party->group);
-	party->leg.limited = !topology_media_allowed(view, names->peer, group.index, nowhere);
+	party->leg.limited = !topology_media_allowed(view, party->id, group.index, nowhere);
 	return 0;
 }
 

@@ -110,6 +110,30 @@ class TestPeer(DrainCase):
         self.over(before, talking)
 
 
+class TestRemovedPeer(DrainCase):
+    def test_its_calls_are_acknowledged_refreshed_and_ended_by_the_other_side(self):
+        call = self.to_operator()
+        served = self.west.served(call_id=call.call_id)
+        served.reply(180)
+        call.provisional(180)
+        document = self.gateway.document()
+        for group in document["peerGroups"]:
+            group["peers"] = [peer for peer in group["peers"] if peer["name"] != "west"]
+        self.gateway.load(document)
+        self.addCleanup(self.gateway.load)
+        served.reply(200)
+        self.assertEqual(call.final().status, 200)
+        call.ack()
+        served.acked()
+        call.dialog_request("INVITE", body=call.sent.body)
+        again = self.west.request("INVITE", call_id=call.call_id)
+        self.assertIn("m=audio", again.body)
+        self.west.reply(again, 488)
+        self.assertEqual(self.teams.response((300, 699), "INVITE", call_id=call.call_id).status, 488)
+        self.over(call, served)
+        self.assertEqual(self.node(), ("auto", 0))
+
+
 class TestEmergency(DrainCase):
     def test_service_urn_is_passed_as_it_is(self):
         call = self.to_operator(uri="urn:service:sos.fire")
