@@ -214,7 +214,12 @@ static int get_tag(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
 	static char tag[MEDIA_TAG_LENGTH + 1];
 
-	return media_tag(msg, true, tag) ? pv_get_null(msg, param, value) : pv_get_strzval(msg, param, value, tag);
+	int result = media_tag(msg, true, tag);
+
+	/* the script may drop this reply: tm would take its transaction for that of the next message */
+	if (get_route_type() == CORE_ONREPLY_ROUTE)
+		policy_state.tm.t_unref(msg);
+	return result ? pv_get_null(msg, param, value) : pv_get_strzval(msg, param, value, tag);
 }
 
 static int get_variable(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
