@@ -4,7 +4,7 @@
 import unittest
 
 from harness import Case, wait_until
-from harness.gateway import Gateway
+from harness.gateway import PEERS, Gateway
 from harness.sip import Message, token
 
 NUMBER, OUTSIDE = "+15551230001", "+15557770000"
@@ -152,6 +152,26 @@ class TestEmergency(DrainCase):
         self.refused(self.to_operator())
         call = self.to_operator("112")
         self.over(call, self.answered(call))
+
+
+class TestEmergencyOfUnknownCallers(Case):
+    """The service demands provisioned numbers."""
+
+    @classmethod
+    def prepare(cls):
+        service = "zoomPhoneCloudPeering"
+        peers = {"west": PEERS["west"], "zoom": ("zoom", "service", "cloud-1", "127.0.2.10", service)}
+        cls.gateway = cls.start_for_all(Gateway(cls.folder, peers=peers, numbers={NUMBER: ("acme", service, None)}))
+        cls.west, cls.zoom = cls.gateway.peer["west"], cls.gateway.peer["zoom"]
+
+    def test_unknown_and_anonymous_callers_reach_help_and_nobody_else(self):
+        for caller in ("+15559990000", "anonymous"):
+            for more in ({}, {"uri": "urn:service:sos"}):
+                with self.subTest(caller=caller, **more):
+                    call = self.zoom.invite(self.gateway.proxy, "112", caller, **more)
+                    self.west.served(call_id=call.call_id).reply(486)
+                    self.assertEqual(call.final().status, 486)
+            self.assertEqual(self.zoom.invite(self.gateway.proxy, OUTSIDE, caller).final().status, 404)
 
 
 if __name__ == "__main__":
