@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import Case, wait_until
+from harness import Case, sdp, wait_until
 from harness.gateway import PEERS, Gateway
 from harness.sip import Message, token
 
@@ -172,6 +172,21 @@ class TestEmergencyOfUnknownCallers(Case):
                     self.west.served(call_id=call.call_id).reply(486)
                     self.assertEqual(call.final().status, 486)
             self.assertEqual(self.zoom.invite(self.gateway.proxy, OUTSIDE, caller).final().status, 404)
+
+    def test_without_a_media_relay_plain_rtp_goes_from_end_to_end(self):
+        self.gateway.rtpengine.stop()
+        offer, answer = sdp(self.zoom.host), sdp(self.west.host)
+        self.assertEqual(self.zoom.invite(self.gateway.proxy, OUTSIDE, NUMBER, body=offer).final().status, 503)
+        call = self.zoom.invite(self.gateway.proxy, "112", NUMBER, body=offer)
+        served = self.west.served(call_id=call.call_id)
+        self.assertEqual(served.invite.body, offer)
+        served.reply(200, body=answer)
+        accepted = call.final()
+        self.assertEqual((accepted.status, accepted.body), (200, answer))
+        call.ack()
+        served.acked()
+        secured = self.zoom.invite(self.gateway.proxy, "112", NUMBER, body=offer.replace("RTP/AVP", "RTP/SAVP"))
+        self.assertEqual(secured.final().status, 488)
 
 
 if __name__ == "__main__":
