@@ -312,7 +312,10 @@ class TestDisabledForAWhile(Connections):
     def test_peer_that_was_restarted_meanwhile_is_up_when_it_is_taken_in_again(self):
         call = self.call()
         served = self.west.served(call_id=call.call_id)
-        served.reply(486)
+        served.reply(100)
+        call.provisional(100)
+        call.cancel()
+        served.cancelled()
         call.final()
         self.kamailio.call("site_failover.set", "west", "disabled")
         self.addCleanup(self.kamailio.call, "site_failover.set", "west", "auto")
