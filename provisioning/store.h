@@ -29,7 +29,7 @@ struct store {
 	uint64_t digest[2]; /**< little-endian halves */
 	int64_t number_count;
 	bool replica;
-	bool checkpoint_later; /**< what was committed stays in the write-ahead log for now */
+	bool checkpoint_later; /**< commits do not checkpoint: the job that set this does */
 	uint8_t dialog_key[DIALOG_KEY_SIZE];
 	char error[STORE_ERROR_SIZE]; /**< of the last call that failed */
 };

@@ -672,7 +672,7 @@ static void on_answer(struct cell *cell, int type, struct tmcb_params *event)
  * The other end's dialog, but a CSeq that he has used already, or 0: an OPTIONS that left a gap for his next request
  * would break his call; this one is at worst answered with 500, which tells as well that the call lives.
  */
-static int ask(struct question *question, uint32_t limit_ms)
+static int ask(struct question *question)
 {
 	static str method = STR_STATIC_INIT("OPTIONS");
 	char hop[PLACE_URI_MAX];
@@ -728,7 +728,7 @@ static void ask_later(uint64_t key)
 	lock_release(lock_of(bucket));
 }
 
-void calls_audit(const struct topology_settings *settings)
+void calls_audit(void)
 {
 	static struct question question;
 	uint64_t now_ms = site_clock_ms();
@@ -737,7 +737,7 @@ void calls_audit(const struct topology_settings *settings)
 		size_t bucket = table->next_bucket;
 		forget_ended(bucket, now_ms);
 		while (asked < AT_ONCE && next_due(bucket, now_ms, &question)) {
-			if (ask(&question, settings->probe_timeout_ms))
+			if (ask(&question))
 				ask_later(question.key);
 			asked++;
 		}

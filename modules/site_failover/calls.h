@@ -45,7 +45,7 @@ void calls_close(uint32_t ingress);
 uint32_t calls_trying(void);
 
 /** The prober: asks for calls that are due; and for all calls of a peer that came back. */
-void calls_audit(const struct topology_settings *settings);
+void calls_audit(void);
 void calls_audit_peer(uint32_t peer);
 
 #endif

@@ -423,11 +423,12 @@ static void sweep(uint64_t now_ms)
 	load_sweep(is_peer, &view);
 }
 
+/* While nothing is published, no peer is known to be limited or not. */
 static void audit(void)
 {
 	struct topology_settings settings;
 	if (site_settings(&settings) == 0)
-		calls_audit(&settings);
+		calls_audit();
 }
 
 static void prober_tick(unsigned ticks, void *context)
