@@ -96,17 +96,35 @@ static uint32_t record_of(const struct region *region, uint64_t root, uint64_t e
 	return atomic_load_explicit(&half->range_root, memory_order_relaxed) == ranges ? record : UINT32_MAX;
 }
 
-/* The second word has the lengths; what a late reader gets is thrown away, but must stay in its bounds. */
-static bool words_copy(const _Atomic uint32_t *from, union set_record *record)
+/* Bytes of a set in the heap. */
+static size_t set_size(const struct attribute_set *set)
 {
-	record->word[0] = atomic_load_explicit(&from[0], memory_order_acquire);
-	record->word[1] = atomic_load_explicit(&from[1], memory_order_relaxed);
-	if (record->account_length == 0 || record->account_length > FIELD_NAME_MAX ||
-	    record->header_length > FIELD_NAME_MAX)
+	return offsetof(struct attribute_set, account) + set->account_length + 1 + set->header_length;
+}
+
+static inline void word_read(const _Atomic uint32_t *from, struct attribute_set *set, size_t i)
+{
+	uint32_t word = atomic_load_explicit(&from[i], memory_order_acquire);
+	memcpy((char *)set + i * sizeof(word), &word, sizeof(word));
+}
+
+/*
+ * The second word has the lengths. What a late reader gets is thrown away, but must stay in its bounds: those are the
+ * largest set's, which record_at() looked at. Words that most sets have are read unasked: a branch guessed wrong costs
+ * more than all of them.
+ */
+static bool set_read(const _Atomic uint32_t *from, struct attribute_set *set)
+{
+	enum { USUAL_WORDS = 8 };
+	for (size_t i = 0; i < USUAL_WORDS; i++)
+		word_read(from, set, i);
+	if (set->account_length == 0 || set->account_length > FIELD_NAME_MAX || set->header_length > FIELD_NAME_MAX)
 		return false;
-	size_t size = offsetof(union set_record, text) + record->account_length + record->header_length;
-	for (size_t i = 2; i * sizeof(*from) < size; i++)
-		record->word[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+	size_t size = set_size(set);
+	for (size_t i = USUAL_WORDS; i * sizeof(*from) < size; i++)
+		word_read(from, set, i);
+	set->account[set->account_length] = '\0';
+	set->account[set->account_length + 1 + set->header_length] = '\0';
 	return true;
 }
 
@@ -120,17 +138,8 @@ static const _Atomic uint32_t *record_at(const struct region *region, const stru
 
 static int record_copy(const struct region *region, uint64_t root, uint32_t place, struct attribute_set *set)
 {
-	union set_record record;
 	const _Atomic uint32_t *from = record_at(region, root_view(region, root), place);
-	if (!from || !words_copy(from, &record))
-		return -ENOENT;
-	set->id = record.id;
-	set->service = record.service;
-	memcpy(set->account, record.text, record.account_length);
-	set->account[record.account_length] = '\0';
-	memcpy(set->header, record.text + record.account_length, record.header_length);
-	set->header[record.header_length] = '\0';
-	return 0;
+	return from && set_read(from, set) ? 0 : -ENOENT;
 }
 
 static uint32_t directory_read(const struct region *region, const struct half *half, uint32_t id)
@@ -273,9 +282,10 @@ static void record_write(const struct number_table *table, uint64_t offset, cons
 }
 
 /* Returns 1 if it was added, 0 if it is there, or -ENOSPC. */
-static int set_add(struct number_table *table, uint32_t id, const union set_record *record, uint64_t size)
+static int set_add(struct number_table *table, uint32_t id, const union set_record *record)
 {
 	struct half *half = table->half;
+	uint64_t size = set_size(&record->set);
 	if (id >= half->directory.size / sizeof(uint32_t))
 		return -ENOSPC;
 	if (atomic_load(directory_entry(table, id)) != 0)
@@ -295,21 +305,31 @@ static int set_add(struct number_table *table, uint32_t id, const union set_reco
 static struct number_table *next_of(struct number_table *table);
 static void growth_end(struct number_table *table);
 
+int attribute_set_make(struct attribute_set *set, uint32_t id, uint16_t service, struct span account,
+		       struct span header)
+{
+	if (id == 0 || account.len == 0 || account.len > FIELD_NAME_MAX || header.len > FIELD_NAME_MAX)
+		return -EINVAL;
+	*set = (struct attribute_set){.id = id,
+				      .service = service,
+				      .account_length = (uint8_t)account.len,
+				      .header_length = (uint8_t)header.len};
+	memcpy(set->account, account.ptr, account.len);
+	if (header.len)
+		memcpy(set->account + account.len + 1, header.ptr, header.len);
+	return 0;
+}
+
 int number_table_add_set(struct number_table *table, uint32_t id, uint16_t service, struct span account,
 			 struct span header)
 {
-	union set_record record = {.id = id, .service = service};
-	if (id == 0 || account.len == 0 || account.len > FIELD_NAME_MAX || header.len > FIELD_NAME_MAX)
-		return -EINVAL;
-	record.account_length = (uint8_t)account.len;
-	record.header_length = (uint8_t)header.len;
-	memcpy(record.text, account.ptr, account.len);
-	if (header.len)
-		memcpy(record.text + account.len, header.ptr, header.len);
-	uint64_t size = offsetof(union set_record, text) + account.len + header.len;
-	int result = set_add(table, id, &record, size);
+	union set_record record = {0};
+	int result = attribute_set_make(&record.set, id, service, account, header);
+	if (result)
+		return result;
+	result = set_add(table, id, &record);
 	/* the same place in both: the rest of the directory is copied later */
-	if (result > 0 && next_of(table) && set_add(table->next, id, &record, size) < 0)
+	if (result > 0 && next_of(table) && set_add(table->next, id, &record) < 0)
 		growth_end(table);
 	return result < 0 ? result : 0;
 }
@@ -323,7 +343,7 @@ static void set_drop(struct number_table *table, uint32_t id)
 	union set_record record;
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)record_at(table->region, half, place) + 1;
 	record.word[1] = atomic_load(word);
-	record.account_length = 0;
+	record.set.account_length = 0;
 	atomic_store(word, record.word[1]);
 	atomic_store_explicit(directory_entry(table, id), 0, memory_order_release);
 }

@@ -19,9 +19,19 @@
 struct attribute_set {
 	uint32_t id;      /**< the store's id, never used again for other content; 0 = none */
 	uint16_t service; /**< service.h */
-	char account[FIELD_NAME_MAX + 1];
-	char header[FIELD_NAME_MAX + 1]; /**< "" = no custom header */
+	uint8_t account_length, header_length;
+	char account[2 * (FIELD_NAME_MAX + 1)]; /**< and its NUL; behind it the header value and its NUL */
 };
+
+/** The value of the custom header; "" = none. */
+static inline const char *attribute_set_header(const struct attribute_set *set)
+{
+	return set->account + set->account_length + 1;
+}
+
+/** Returns 0, or -EINVAL: no id, no account, or a text that is too long. */
+int attribute_set_make(struct attribute_set *set, uint32_t id, uint16_t service, struct span account,
+		       struct span header);
 
 /** Returns 0, -ENOENT (not provisioned) or -EAGAIN (nothing published yet). */
 int number_table_find(const struct region *region, uint64_t e164, struct attribute_set *set);

@@ -6,10 +6,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "number_table.h"
 #include "region.h"
 
 enum {
-	REGION_LAYOUT = 4,
+	REGION_LAYOUT = 5,
 	TOPOLOGY_SLOTS = 4,
 	NUMBER_HALVES = 2,
 	RANGE_SLOTS = 2,
@@ -42,20 +43,15 @@ struct half {
 	_Atomic uint64_t range_root;
 };
 
-enum { HEAP_UNIT = 4, SET_TEXT_MAX = 2 * UINT8_MAX, SET_WORDS = (8 + SET_TEXT_MAX + HEAP_UNIT - 1) / HEAP_UNIT };
+enum { HEAP_UNIT = 4 };
 
 /**
- * An attribute set. Written and read in words, because a reader may come late. Once it is in use it does not change,
- * but for account_length: 0 when it was dropped.
+ * An attribute set; the last NUL is not stored. Written and read in words, because a reader may come late. Once it is
+ * in use it does not change, but for account_length: 0 when it was dropped.
  */
 union set_record {
-	struct {
-		uint32_t id;
-		uint16_t service;
-		uint8_t account_length, header_length;
-		char text[SET_TEXT_MAX]; /**< account, header */
-	};
-	uint32_t word[SET_WORDS];
+	struct attribute_set set;
+	uint32_t word[(sizeof(struct attribute_set) + HEAP_UNIT - 1) / HEAP_UNIT];
 };
 
 struct region {

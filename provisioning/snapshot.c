@@ -18,7 +18,7 @@
 #include "number.h"
 #include "range.h"
 
-enum { VERSION = 2, PAGE = 4096, BLOCK = 1 << 20, SYNC_BLOCKS = 16 };
+enum { VERSION = 3, PAGE = 4096, BLOCK = 1 << 20, SYNC_BLOCKS = 16 };
 static const char magic[8] = "TRNKSNAP";
 
 /* The first page, little-endian like the table itself; then the parts, each from a page on. */

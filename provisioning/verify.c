@@ -57,16 +57,17 @@ static int step(struct verifier *verifier)
 /* A set that the store refers to and does not hold has no account. */
 static void set_read(sqlite3_stmt *statement, struct attribute_set *set)
 {
-	*set = (struct attribute_set){.id = (uint32_t)sqlite3_column_int64(statement, 0),
-				      .service = (uint16_t)sqlite3_column_int(statement, 1)};
-	snprintf(set->account, sizeof(set->account), "%s", store_text(statement, 2));
-	snprintf(set->header, sizeof(set->header), "%s", store_text(statement, 3));
+	uint32_t id = (uint32_t)sqlite3_column_int64(statement, 0);
+	uint16_t service = (uint16_t)sqlite3_column_int(statement, 1);
+
+	if (attribute_set_make(set, id, service, span_of(store_text(statement, 2)), span_of(store_text(statement, 3))))
+		*set = (struct attribute_set){.id = id, .service = service};
 }
 
 static bool set_equal(const struct attribute_set *set, const struct attribute_set *other)
 {
 	return set->id == other->id && set->service == other->service && strcmp(set->account, other->account) == 0 &&
-	       strcmp(set->header, other->header) == 0;
+	       strcmp(attribute_set_header(set), attribute_set_header(other)) == 0;
 }
 
 /* What the store says: the number's own set, or that of the narrowest range; id 0 if neither. */

@@ -33,7 +33,7 @@ size_t header_line(const struct region *region, const struct header_settings *se
 	if (!settings->name[0] || attribute_set == 0 || number_table_set(region, attribute_set, &set) != 0)
 		return 0;
 	const struct service *service = service_by_id(set.service);
-	if (!service || !service->custom_header || !set.header[0])
+	if (!service || !service->custom_header || !*attribute_set_header(&set))
 		return 0;
-	return (size_t)snprintf(line, HEADER_LINE_MAX + 1, "%s: %s\r\n", settings->name, set.header);
+	return (size_t)snprintf(line, HEADER_LINE_MAX + 1, "%s: %s\r\n", settings->name, attribute_set_header(&set));
 }

@@ -137,7 +137,7 @@ static const char *field_text(const struct attribute_set *set, enum number_field
 	case FIELD_SERVICE:
 		return service_name(set->service);
 	default:
-		return set->header;
+		return attribute_set_header(set);
 	}
 }
 
@@ -207,7 +207,7 @@ static void rpc_lookup(rpc_t *rpc, void *context)
 	if (rpc->add(context, "{", &handle) < 0)
 		return;
 	rpc->struct_add(handle, "ssss", "telephoneNumber", number, "accountName", set.account, "service",
-			service_name(set.service), "customSipHeader", set.header);
+			service_name(set.service), "customSipHeader", attribute_set_header(&set));
 }
 
 static rpc_export_t rpcs[] = {

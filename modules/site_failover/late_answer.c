@@ -217,7 +217,7 @@ static void write_custom_header(struct writer *writer, uint32_t attributes)
 	struct topology_view view;
 	struct topology_settings settings;
 	char name[FIELD_HEADER_NAME_MAX + 1];
-	if (number_table_set(site_state.provisioning.region, attributes, &set) || !set.header[0])
+	if (number_table_set(site_state.provisioning.region, attributes, &set) || !*attribute_set_header(&set))
 		return;
 	const struct service *service = service_by_id(set.service);
 	do {
@@ -226,7 +226,7 @@ static void write_custom_header(struct writer *writer, uint32_t attributes)
 		place_copy_text(name, sizeof(name), settings.custom_header);
 	} while (!topology_current(&view));
 	if (name[0] && service && service->custom_header)
-		write_line(writer, "%s: %s\r\n", name, set.header);
+		write_line(writer, "%s: %s\r\n", name, attribute_set_header(&set));
 }
 
 static const struct {

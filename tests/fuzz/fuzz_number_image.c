@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	number_table_publish(table);
 	for (uint64_t e164 = 0; e164 < 100; e164++)
 		if (number_table_find(region, e164, &set) == 0)
-			REQUIRE(strlen(set.account) <= FIELD_NAME_MAX && strlen(set.header) <= FIELD_NAME_MAX);
+			REQUIRE(strlen(set.account) <= FIELD_NAME_MAX &&
+				strlen(attribute_set_header(&set)) <= FIELD_NAME_MAX);
 	number_table_put(table, 4420, 1);
 	number_table_delete(table, 4420);
 	number_table_free(table);

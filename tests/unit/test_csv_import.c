@@ -197,9 +197,9 @@ static void test_import_is_published_and_logged_once(void **state)
 	is_done(answer);
 	const struct region *region = provision->publisher.region;
 	assert_int_equal(number_table_find(region, 15551230003, &set), 0);
-	assert_string_equal(set.header, "gold");
+	assert_string_equal(attribute_set_header(&set), "gold");
 	assert_int_equal(number_table_find(region, 15551231500, &set), 0);
-	assert_string_equal(set.header, "narrow");
+	assert_string_equal(attribute_set_header(&set), "narrow");
 	assert_int_equal(number_table_find(region, 15551230002, &set), 0);
 	assert_string_equal(set.account, "other");
 	is_done(import(provision, NUMBERS, NULL));

@@ -42,7 +42,7 @@ static void test_nothing_is_seen_before_publish(void **state)
 	assert_int_equal(set.id, 1);
 	assert_int_equal(set.service, 1);
 	assert_string_equal(set.account, "acme");
-	assert_string_equal(set.header, "gold");
+	assert_string_equal(attribute_set_header(&set), "gold");
 	assert_int_equal(number_table_find(f->region, 15551230002, &set), -ENOENT);
 	assert_int_equal(number_table_set(f->region, 1, &set), 0);
 	assert_int_equal(number_table_set(f->region, 2, &set), -ENOENT);
@@ -59,7 +59,7 @@ static void test_change_and_delete_are_seen_at_once(void **state)
 	number_table_publish(f->table);
 	number_table_put(f->table, 44123, 1);
 	assert_int_equal(number_table_find(f->region, 44123, &set), 0);
-	assert_string_equal(set.header, "");
+	assert_string_equal(attribute_set_header(&set), "");
 	number_table_put(f->table, 44123, 2);
 	assert_int_equal(number_table_find(f->region, 44123, &set), 0);
 	assert_string_equal(set.account, "bolt");
@@ -89,7 +89,7 @@ static void test_longest_names_fit_and_longer_ones_do_not(void **state)
 	number_table_publish(f->table);
 	assert_int_equal(number_table_set(f->region, 1, &set), 0);
 	assert_int_equal(strlen(set.account), FIELD_NAME_MAX);
-	assert_int_equal(strlen(set.header), FIELD_NAME_MAX);
+	assert_int_equal(strlen(attribute_set_header(&set)), FIELD_NAME_MAX);
 }
 
 /* The region is too small for two tables of that size. */
@@ -162,7 +162,7 @@ static void test_copy_has_all_and_is_seen_when_published(void **state)
 	assert_int_equal(number_table_find(f->region, 2000, &set), -ENOENT);
 	number_table_publish(copy);
 	assert_int_equal(number_table_find(f->region, 1000, &set), 0);
-	assert_string_equal(set.header, "gold");
+	assert_string_equal(attribute_set_header(&set), "gold");
 	assert_int_equal(number_table_find(f->region, 1001, &set), -ENOENT);
 	assert_int_equal(number_table_find(f->region, 2000, &set), 0);
 	assert_string_equal(set.account, "core");

@@ -56,7 +56,7 @@ static bool set_right(const struct attribute_set *set)
 	snprintf(account, sizeof(account), "account-%u", (unsigned)set->id);
 	snprintf(header, sizeof(header), "%0*u", (int)(set->id % 40), (unsigned)set->id * 7);
 	return set->service == set->id % 4 + 1 && strcmp(set->account, account) == 0 &&
-	       strcmp(set->header, header) == 0;
+	       strcmp(attribute_set_header(set), header) == 0;
 }
 
 /* False: none of the versions from @p from to @p to was that. */

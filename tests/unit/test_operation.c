@@ -406,10 +406,10 @@ static void test_acknowledged_is_published(void **state)
 	some_numbers(provision);
 	assert_int_equal(number_table_find(region, 15551230001, &set), 0);
 	assert_string_equal(set.account, "acme");
-	assert_string_equal(set.header, "");
+	assert_string_equal(attribute_set_header(&set), "");
 	DONE(ASK(provision, "number_set", NUMBER, "acme", SERVICE, "gold"));
 	assert_int_equal(number_table_find(region, 15551230001, &set), 0);
-	assert_string_equal(set.header, "gold");
+	assert_string_equal(attribute_set_header(&set), "gold");
 	assert_int_equal(region_revision(region, id), 3);
 	assert_string_equal(id, provision->provisioner.store->id);
 	uint32_t old = set.id;
@@ -460,7 +460,7 @@ static void range_answers(struct provision *provision, uint64_t e164, const char
 
 	assert_int_equal(number_table_find(provision->publisher.region, e164, &set), header ? 0 : -ENOENT);
 	if (header)
-		assert_string_equal(set.header, header);
+		assert_string_equal(attribute_set_header(&set), header);
 }
 
 static void test_narrowest_range_answers_and_a_number_beats_it(void **state)

@@ -78,7 +78,7 @@ static void answers(struct provision *provision, uint64_t e164, const char *head
 	struct attribute_set set;
 	assert_int_equal(number_table_find(provision->publisher.region, e164, &set), header ? 0 : -ENOENT);
 	if (header)
-		assert_string_equal(set.header, header);
+		assert_string_equal(attribute_set_header(&set), header);
 }
 
 static void is_refused(struct provision *provision, const char *expected)
