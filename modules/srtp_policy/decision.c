@@ -10,6 +10,7 @@
 #include <core/globals.h>
 #include <core/parser/parse_to.h>
 
+#include "agreement.h"
 #include "call_state.h"
 #include "glue.h"
 #include "message_sdp.h"
@@ -22,11 +23,14 @@ static const char no_relay[] = "No Media Relay";
 static struct {
 	unsigned id;
 	bool known;
+	bool answers, secured; /* what its sender's check found */
 	struct decision decision;
 } current;
 
 static struct decision *decision_new(struct sip_msg *msg)
 {
+	if (!current.known || current.id != msg->id)
+		current.answers = current.secured = false;
 	current.id = msg->id;
 	current.known = true;
 	current.decision = (struct decision){.code = 503, .reason = no_relay};
@@ -138,7 +142,7 @@ static bool starts_dialog(struct sip_msg *msg)
 	return msg->first_line.type == SIP_REQUEST && parse_to_header(msg) == 0 && get_to(msg)->tag_value.len == 0;
 }
 
-/* Of the streams that there are: a side that began so does not fall back (SRTP-optional). */
+/* Of the streams that there are: a side that was so does not fall back (SRTP-optional). */
 static bool all_secured(const struct sdp_verdict *verdict)
 {
 	unsigned live = 0;
@@ -174,6 +178,32 @@ static int refuse_late(struct decision *decision)
 	return -1;
 }
 
+/* A call that cannot be remembered could lose its keys unseen: it is as if there were no media relay. */
+static int remember(struct sip_msg *msg, const struct parties *parties)
+{
+	struct agreement_sdp sdp = {.by_caller = parties->from_caller, .secured = current.secured};
+	bool final = msg->first_line.type == SIP_REQUEST || msg->REPLY_STATUS >= 200;
+	int error = message_sdp(msg, &sdp.text) != 1;
+
+	if (error == 0)
+		error = current.answers ? agreement_answer(&parties->id, &sdp, final)
+					: agreement_offer(&parties->id, &sdp);
+	if (error)
+		LM_ERR("no memory for call %.*s\n", STR_FMT(&msg->callid->body));
+	return error ? -1 : 1;
+}
+
+static int find_parties(struct sip_msg *msg, bool answers, struct parties *parties)
+{
+	if (parties_find(msg, parties))
+		return -1;
+	struct party *caller = parties->from_caller ? &parties->sender : &parties->receiver;
+	struct party *callee = parties->from_caller ? &parties->receiver : &parties->sender;
+	caller->bound |= agreement_secured(&parties->id, true, answers);
+	callee->bound |= agreement_secured(&parties->id, false, answers);
+	return 0;
+}
+
 /* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
 static enum sdp_reason judge_sender(struct span sdp, const struct parties *parties, bool answers,
 				    struct sdp_verdict *verdict)
@@ -204,7 +234,7 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 	}
 	if (found == 0)
 		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
-	if (parties_find(msg, &parties))
+	if (find_parties(msg, answers, &parties))
 		return unknown_parties(msg);
 	policy_count(checked);
 	if (found < 0)
@@ -213,9 +243,11 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return refuse_sdp(msg, decision, &parties.sender, &verdict);
 	if (parties.sender.leg.limited && find_foreign(sdp, &parties.sender, &verdict, &address))
 		return refuse_address(msg, decision, &parties.sender, &address);
-	if (starts_dialog(msg) && all_secured(&verdict))
+	current.answers = answers;
+	current.secured = all_secured(&verdict);
+	if (starts_dialog(msg) && current.secured)
 		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
-	return 1;
+	return answers ? 1 : remember(msg, &parties);
 }
 
 int decision_of_receiver(struct sip_msg *msg)
@@ -229,12 +261,12 @@ int decision_of_receiver(struct sip_msg *msg)
 		LM_ERR("rtpengine left SDP as it was; its parameters write_sdp_pv and read_sdp_pv must not be set\n");
 		return -1;
 	}
-	if (parties_find(msg, &parties))
+	if (find_parties(msg, current.answers, &parties))
 		return unknown_parties(msg);
 	/* what rtpengine leaves in is a promise of ours: nothing that would have to be taken out */
 	struct srtp_policy policy = party_policy(&parties.receiver);
 	if (sdp_check(sdp, &policy, &verdict) == SDP_ACCEPTABLE && verdict.removable == 0)
-		return 1;
+		return current.answers ? remember(msg, &parties) : 1;
 	if (verdict.reason == SDP_ACCEPTABLE)
 		verdict.reason = SDP_NO_ALLOWED_SUITE;
 	return refuse_sdp(msg, decision, &parties.receiver, &verdict);

@@ -122,6 +122,8 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 
 	find_request(msg, &request);
 	parties->from_caller = request.by_caller != reply;
+	if (media_dialog(msg, &parties->id))
+		return -ENOENT;
 	do {
 		if (topology_open(policy_state.provisioning.region, &view))
 			return -ENOENT;
@@ -178,6 +180,18 @@ int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
 		return -EINVAL;
 	MD5StringArray(digest, &source, 1);
 	snprintf(tag, MEDIA_TAG_LENGTH + 1, "%s-%s", digest, caller ? "caller" : "callee");
+	return 0;
+}
+
+int media_dialog(struct sip_msg *msg, struct agreement_id *id)
+{
+	str source[] = {STR_NULL, str_init("\n"), tag_of_caller(msg)};
+
+	if (!msg->callid || source[2].len <= 0)
+		return -EINVAL;
+	source[0] = msg->callid->body;
+	MD5StringArray(id->digest, source, 3);
+	id->digest[AGREEMENT_ID_LENGTH] = '\0';
 	return 0;
 }
 

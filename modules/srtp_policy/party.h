@@ -5,6 +5,7 @@
 
 #include <core/parser/msg_parser.h>
 
+#include "agreement.h"
 #include "field.h"
 #include "media_leg.h"
 
@@ -12,12 +13,13 @@ struct party {
 	char group[FIELD_NAME_MAX + 1], peer[FIELD_NAME_MAX + 1]; /**< peer "" = several share its address */
 	uint32_t id;
 	struct media_leg leg;
-	bool bound; /**< it began the dialog with SRTP: what was optional no longer is */
+	bool bound; /**< it has been secured in this dialog: what was optional no longer is */
 };
 
 struct parties {
 	struct party sender, receiver;
 	bool from_caller; /**< the sender of this message began the dialog */
+	struct agreement_id id;
 };
 
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
@@ -34,6 +36,9 @@ enum { MEDIA_TAG_LENGTH = 39 };
  * answer changes the leg that was offered. They are of the caller's tag, and nothing but letters, digits and '-'.
  */
 int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
+
+/** The dialog of this message. Returns 0, or -EINVAL: it has no Call-ID or no caller's tag. */
+int media_dialog(struct sip_msg *msg, struct agreement_id *id);
 
 /** The group's policy, as it is for this dialog. */
 struct srtp_policy party_policy(const struct party *party);

@@ -5,6 +5,7 @@
  *   loadmodule "srtp_policy.so"    # after tm, sl, rr, provisioning and site_failover
  *   if (srtp_policy_check("sender")) ...
  */
+#include <errno.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -21,18 +22,17 @@
 #include "kamailio_compat.h"
 #include "message_sdp.h"
 #include "party.h"
+#include "relay.h"
 #include "state.h"
 
 MODULE_VERSION
 
 enum { LINE_MAX_LENGTH = SDP_TEXT_MAX + 64 };
 
-struct policy_state policy_state = {.retry_after = 10};
-
-enum { TAG_WORDS_MAX = sizeof(" from-tag= to-tag=") + 2 * MEDIA_TAG_LENGTH };
+struct policy_state policy_state = {.retry_after = 10, .sdp_memory = 16384};
 
 /* rtpengine's words for the message in hand */
-static char words[RTPENGINE_WORDS_MAX + TAG_WORDS_MAX];
+static char words[RELAY_WORDS_MAX];
 
 /* ------- parameters ------- */
 
@@ -40,6 +40,7 @@ static char *sdes_words = "no";
 
 static param_export_t parameters[] = {
 	{.name = "sdes_words", .type = PARAM_STRING, .param_pointer = &sdes_words},
+	{.name = "sdp_memory", .type = PARAM_INT, .param_pointer = &policy_state.sdp_memory},
 	{.name = "retry_after", .type = PARAM_INT, .param_pointer = &policy_state.retry_after},
 	{},
 };
@@ -49,8 +50,8 @@ static int read_parameters(void)
 	bool only = strcasecmp(sdes_words, "only") == 0;
 
 	policy_state.words = only ? SDES_ONLY : SDES_NO;
-	if ((!only && strcasecmp(sdes_words, "no")) || policy_state.retry_after < 0) {
-		LM_ERR("sdes_words must be \"no\" or \"only\", retry_after at least 0\n");
+	if ((!only && strcasecmp(sdes_words, "no")) || policy_state.retry_after < 0 || policy_state.sdp_memory < 0) {
+		LM_ERR("sdes_words must be \"no\" or \"only\", retry_after and sdp_memory at least 0\n");
 		return -1;
 	}
 	return 0;
@@ -72,17 +73,6 @@ static int ki_srtp_policy_check(struct sip_msg *msg, str *side)
 	return -1;
 }
 
-/* rtpengine's from-tag is always who offered. */
-static int tag_words(struct sip_msg *msg, bool by_caller, char *text)
-{
-	char from[MEDIA_TAG_LENGTH + 1], to[MEDIA_TAG_LENGTH + 1];
-
-	if (media_tag(msg, by_caller, from) || media_tag(msg, !by_caller, to))
-		return -1;
-	snprintf(text, TAG_WORDS_MAX, " from-tag=%s to-tag=%s", from, to);
-	return 1;
-}
-
 static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 {
 	struct parties parties;
@@ -95,9 +85,8 @@ static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 	}
 	if (parties_find(msg, &parties))
 		return -1;
-	size_t length = rtpengine_words(&parties.sender.leg, &parties.receiver.leg,
-					offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, policy_state.words, words);
-	return tag_words(msg, parties.from_caller == offer, words + length);
+	return relay_words(msg, &parties, parties.from_caller, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, words) ? -1
+														  : 1;
 }
 
 static size_t refusal_headers(const struct decision *decision, char text[LINE_MAX_LENGTH])
@@ -130,8 +119,9 @@ static int refuse_answer(struct sip_msg *msg, const struct decision *decision)
 	str headers = {.s = line, .len = (int)refusal_headers(decision, line)};
 	str reason = str_of(decision->reason);
 
-	if (policy_state.site.refuse_answer(msg, decision->code, &reason, &headers) > 0)
-		policy_count(answers_refused);
+	if (policy_state.site.refuse_answer(msg, decision->code, &reason, &headers) < 0)
+		return 2;
+	policy_count(answers_refused);
 	return 1;
 }
 
@@ -149,6 +139,47 @@ static int ki_srtp_policy_refuse(struct sip_msg *msg)
 	if (msg->first_line.type == SIP_REPLY)
 		answer_mark_refused(msg);
 	return message_strip(msg) ? 1 : -1;
+}
+
+/* A script may drop the reply after it: tm would take its transaction for that of the next message. */
+static void leave_transaction(struct sip_msg *msg)
+{
+	if (get_route_type() == CORE_ONREPLY_ROUTE)
+		policy_state.tm.t_unref(msg);
+}
+
+static int ki_srtp_policy_restore(struct sip_msg *msg)
+{
+	int result = relay_restore(msg);
+
+	leave_transaction(msg);
+	if (result == 0)
+		policy_count(restored);
+	else if (result != -ENOENT)
+		policy_count(not_restored);
+	return result == 0 ? 1 : result == -ENOENT ? 2 : -1;
+}
+
+static int ki_srtp_policy_forget(struct sip_msg *msg)
+{
+	struct agreement_id id;
+	int result = media_dialog(msg, &id);
+
+	leave_transaction(msg);
+	if (result)
+		return -1;
+	agreement_forget(&id);
+	return 1;
+}
+
+static int w_srtp_policy_restore(struct sip_msg *msg, char *unused1, char *unused2)
+{
+	return ki_srtp_policy_restore(msg);
+}
+
+static int w_srtp_policy_forget(struct sip_msg *msg, char *unused1, char *unused2)
+{
+	return ki_srtp_policy_forget(msg);
 }
 
 static int w_srtp_policy_check(struct sip_msg *msg, char *side, char *unused)
@@ -184,6 +215,8 @@ static cmd_export_t functions[] = {
 	 .fixup = fixup_spve_null,
 	 .flags = MEDIA_ROUTES},
 	{.name = "srtp_policy_refuse", .function = w_srtp_policy_refuse, .flags = MEDIA_ROUTES},
+	{.name = "srtp_policy_restore", .function = w_srtp_policy_restore, .flags = MEDIA_ROUTES},
+	{.name = "srtp_policy_forget", .function = w_srtp_policy_forget, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
 	{},
 };
 
@@ -216,9 +249,7 @@ static int get_tag(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 
 	int result = media_tag(msg, true, tag);
 
-	/* the script may drop this reply: tm would take its transaction for that of the next message */
-	if (get_route_type() == CORE_ONREPLY_ROUTE)
-		policy_state.tm.t_unref(msg);
+	leave_transaction(msg);
 	return result ? pv_get_null(msg, param, value) : pv_get_strzval(msg, param, value, tag);
 }
 
@@ -262,6 +293,14 @@ static sr_kemi_t kemi[] = {
 	 .fname = STR_STATIC_INIT("srtp_policy_refuse"),
 	 .rtype = SR_KEMIP_INT,
 	 .func = ki_srtp_policy_refuse},
+	{.mname = STR_STATIC_INIT("srtp_policy"),
+	 .fname = STR_STATIC_INIT("srtp_policy_restore"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_srtp_policy_restore},
+	{.mname = STR_STATIC_INIT("srtp_policy"),
+	 .fname = STR_STATIC_INIT("srtp_policy_forget"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_srtp_policy_forget},
 	{},
 };
 
@@ -286,6 +325,8 @@ static stat_export_t counters[] = {
 	{"refused_address", 0, &policy_state.counters.foreign_address},
 	{"refused_no_relay", 0, &policy_state.counters.no_relay},
 	{"answers_refused", 0, &policy_state.counters.answers_refused},
+	{"restored", 0, &policy_state.counters.restored},
+	{"not_restored", 0, &policy_state.counters.not_restored},
 	{},
 };
 
@@ -300,6 +341,10 @@ static int mod_init(void)
 		LM_ERR("load tm and sl before this module\n");
 		return -1;
 	}
+	if (agreements_init((size_t)policy_state.sdp_memory * 1024)) {
+		LM_ERR("no shared memory\n");
+		return -1;
+	}
 	return register_module_stats("srtp_policy", counters) ? -1 : 0;
 }
 
@@ -310,4 +355,5 @@ struct module_exports exports = {
 	.params = parameters,
 	.pv_items = variables,
 	.init_mod_f = mod_init,
+	.destroy_mod_f = agreements_finish,
 };

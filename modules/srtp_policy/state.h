@@ -13,12 +13,14 @@
 #include "site_failover_api.h"
 
 struct policy_counters {
-	stat_var *checked, *refused[SDP_REASONS], *foreign_address, *no_relay, *answers_refused;
+	stat_var *checked, *refused[SDP_REASONS], *foreign_address, *no_relay, *answers_refused, *restored,
+		*not_restored;
 };
 
 struct policy_state {
 	enum sdes_words words;
 	int retry_after;
+	int sdp_memory; /* KB */
 	struct provisioning_api provisioning;
 	struct site_failover_api site;
 	struct tm_binds tm;

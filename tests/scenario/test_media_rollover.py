@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Half an hour of SRTP in a few seconds: the sequence number rolls over, a new offer follows, and both still hear."""
+"""Half an hour of SRTP in a few seconds: the sequence number rolls over, new offers follow, refused or not, and both still hear."""
 
 import time
 import unittest
@@ -115,13 +115,24 @@ class TestRollover(Case):
         receiver.request("ACK", call_id=call.call_id)
         return to_teams, to_west
 
-    def test_audio_survives_a_new_offer_after_half_an_hour(self):
+    def refused(self, served):
+        """The service offers another key, and the other side does not want it."""
+        body = self.offer("teams").replace(crypto_line(self.key), crypto_line(new_key()))
+        request = served.dialog_request("INVITE", self.gateway.proxy, body=body)
+        self.west.reply(self.west.wait(lambda m: m.is_request and m.method == "INVITE" and m.cseq == request.cseq
+                                       and m.call_id == served.call_id, what="new offer"), 488)
+        self.teams.wait(lambda m: m.status == 488 and m.cseq == request.cseq and m.call_id == served.call_id,
+                        what="refusal")
+
+    def test_audio_survives_new_offers_after_half_an_hour(self):
         call, served = self.established()
         self.both_hear()
         began = time.monotonic()
         self.talk(FRAMES)
         print(f"    {MINUTES} minutes of media both ways took {time.monotonic() - began:.1f} s", flush=True)
         self.assertGreater(self.media["teams"].sequence, 65536)
+        self.both_hear()
+        self.refused(served)
         self.both_hear()
         key = key_of(served.invite.body)
         for by_teams in (True, False):

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The last offer and answer of each dialog, in a table of shared memory. */
+#include "agreement.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <core/hashes.h>
+#include <core/locking.h>
+#include <core/mem/mem.h>
+#include <core/mem/shm_mem.h>
+#include <core/timer.h>
+
+enum {
+	BUCKETS = 8192, /* a power of 2 */
+	LOCKS = 64,
+	TEXT_MAX = 8192,      /* longer SDP is not kept */
+	KEPT_S = 86400,       /* without a new answer: its end was not seen */
+	KEPT_PENDING_S = 600, /* without any answer */
+};
+
+enum end { CALLEE, CALLER, ENDS };
+
+struct text {
+	uint32_t length;
+	char bytes[];
+};
+
+struct dialog {
+	struct dialog *next;
+	char digest[AGREEMENT_ID_LENGTH];
+	ticks_t since;
+	bool offered_by_caller;
+	struct text *offer, *answer; /* in force; NULL: not known */
+	struct text *pending[ENDS];
+	bool waits[ENDS];    /* an offer of this end does, though its text may not be kept */
+	uint8_t waiting;     /* bits 1 << end: whose waiting offer is secured */
+	uint8_t firm, loose; /* bits 1 << end: secured for good; by the last answer, if no other comes */
+};
+
+struct table {
+	gen_lock_t locks[LOCKS];
+	size_t limit, used;
+	struct dialog *buckets[BUCKETS];
+};
+
+static struct table *table;
+
+static void text_free(struct text **text)
+{
+	if (!*text)
+		return;
+	__atomic_fetch_sub(&table->used, (*text)->length, __ATOMIC_RELAXED);
+	shm_free(*text);
+	*text = NULL;
+}
+
+/* What cannot be kept is lost: only agreement_undo() misses it. */
+static void text_set(struct text **text, struct span bytes)
+{
+	if (*text && (*text)->length == bytes.len && memcmp((*text)->bytes, bytes.ptr, bytes.len) == 0)
+		return;
+	text_free(text);
+	if (bytes.len > TEXT_MAX || __atomic_load_n(&table->used, __ATOMIC_RELAXED) + bytes.len > table->limit)
+		return;
+	*text = shm_malloc(sizeof(**text) + bytes.len);
+	if (!*text)
+		return;
+	(*text)->length = (uint32_t)bytes.len;
+	memcpy((*text)->bytes, bytes.ptr, bytes.len);
+	__atomic_fetch_add(&table->used, bytes.len, __ATOMIC_RELAXED);
+}
+
+static void dialog_free(struct dialog *dialog)
+{
+	text_free(&dialog->offer);
+	text_free(&dialog->answer);
+	for (enum end end = CALLEE; end < ENDS; end++)
+		text_free(&dialog->pending[end]);
+	shm_free(dialog);
+}
+
+/* ------- the table ------- */
+
+int agreements_init(size_t limit)
+{
+	table = shm_malloc(sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table, 0, sizeof(*table));
+	table->limit = limit;
+	for (size_t i = 0; i < LOCKS; i++)
+		lock_init(&table->locks[i]);
+	return 0;
+}
+
+void agreements_finish(void)
+{
+	for (size_t i = 0; table && i < BUCKETS; i++)
+		for (struct dialog *dialog = table->buckets[i], *next; dialog; dialog = next) {
+			next = dialog->next;
+			dialog_free(dialog);
+		}
+	if (table)
+		shm_free(table);
+	table = NULL;
+}
+
+static uint32_t bucket_lock(const struct agreement_id *id)
+{
+	str digest = {.s = (char *)id->digest, .len = AGREEMENT_ID_LENGTH};
+	uint32_t bucket = get_hash1_raw(digest.s, digest.len) & (BUCKETS - 1);
+
+	lock_get(&table->locks[bucket % LOCKS]);
+	return bucket;
+}
+
+static void bucket_unlock(uint32_t bucket)
+{
+	lock_release(&table->locks[bucket % LOCKS]);
+}
+
+/* The place of the pointer to it, or of the NULL at the end. */
+static struct dialog **dialog_find(uint32_t bucket, const struct agreement_id *id)
+{
+	struct dialog **place = &table->buckets[bucket];
+
+	while (*place && memcmp((*place)->digest, id->digest, AGREEMENT_ID_LENGTH))
+		place = &(*place)->next;
+	return place;
+}
+
+static bool is_old(const struct dialog *dialog)
+{
+	bool answered = dialog->answer || dialog->firm || dialog->loose;
+
+	return get_ticks() - dialog->since > (ticks_t)(answered ? KEPT_S : KEPT_PENDING_S);
+}
+
+static void bucket_sweep(uint32_t bucket)
+{
+	for (struct dialog **place = &table->buckets[bucket]; *place;) {
+		struct dialog *dialog = *place;
+		if (!is_old(dialog)) {
+			place = &dialog->next;
+			continue;
+		}
+		*place = dialog->next;
+		dialog_free(dialog);
+	}
+}
+
+static struct dialog *dialog_open(uint32_t bucket, const struct agreement_id *id)
+{
+	struct dialog *dialog = *dialog_find(bucket, id);
+
+	if (dialog) {
+		dialog->since = get_ticks();
+		return dialog;
+	}
+	bucket_sweep(bucket);
+	dialog = shm_malloc(sizeof(*dialog));
+	if (!dialog)
+		return NULL;
+	*dialog = (struct dialog){.next = table->buckets[bucket], .since = get_ticks()};
+	memcpy(dialog->digest, id->digest, AGREEMENT_ID_LENGTH);
+	table->buckets[bucket] = dialog;
+	return dialog;
+}
+
+/* ------- offers and answers ------- */
+
+static enum end end_of(bool caller)
+{
+	return caller ? CALLER : CALLEE;
+}
+
+static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
+{
+	enum end end = end_of(sdp->by_caller);
+
+	text_set(&dialog->pending[end], sdp->text);
+	dialog->waits[end] = true;
+	dialog->waiting &= (uint8_t) ~(1 << end);
+	dialog->waiting |= (uint8_t)(sdp->secured << end);
+}
+
+int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = dialog_open(bucket, id);
+
+	if (dialog)
+		offer_put(dialog, sdp);
+	bucket_unlock(bucket);
+	return dialog ? 0 : -ENOMEM;
+}
+
+/* The offer that waited is in force now. */
+static void offer_take(struct dialog *dialog, enum end offerer)
+{
+	text_free(&dialog->offer);
+	text_free(&dialog->answer);
+	dialog->offer = dialog->pending[offerer];
+	dialog->pending[offerer] = NULL;
+	dialog->waits[offerer] = false;
+	dialog->offered_by_caller = offerer == CALLER;
+	dialog->firm |= dialog->loose;
+	dialog->loose = dialog->waiting & (uint8_t)(1 << offerer);
+}
+
+static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
+{
+	enum end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
+
+	if (dialog->waits[offerer])
+		offer_take(dialog, offerer);
+	if (dialog->offer && dialog->offered_by_caller != sdp->by_caller)
+		text_set(&dialog->answer, sdp->text);
+	dialog->loose &= (uint8_t) ~(1 << answerer);
+	dialog->loose |= (uint8_t)(sdp->secured << answerer);
+	if (final)
+		dialog->firm |= dialog->loose;
+}
+
+int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = dialog_open(bucket, id);
+
+	if (dialog)
+		answer_put(dialog, sdp, final);
+	bucket_unlock(bucket);
+	return dialog ? 0 : -ENOMEM;
+}
+
+bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)
+{
+	uint32_t bucket = bucket_lock(id);
+	const struct dialog *dialog = *dialog_find(bucket, id);
+	unsigned bits = 0;
+
+	if (dialog) {
+		bool again = answers && !dialog->waits[CALLER] && !dialog->waits[CALLEE];
+		bits = again ? dialog->firm : dialog->firm | dialog->loose;
+	}
+	bucket_unlock(bucket);
+	return bits >> end_of(caller) & 1;
+}
+
+/* ------- back ------- */
+
+static int exchange_copy(const struct dialog *dialog, struct agreement_exchange *exchange)
+{
+	if (!dialog->offer || !dialog->answer)
+		return -ENODATA;
+	char *room = pkg_malloc(dialog->offer->length + dialog->answer->length);
+	if (!room)
+		return -ENODATA;
+	memcpy(room, dialog->offer->bytes, dialog->offer->length);
+	memcpy(room + dialog->offer->length, dialog->answer->bytes, dialog->answer->length);
+	*exchange = (struct agreement_exchange){
+		.offered_by_caller = dialog->offered_by_caller,
+		.offer = {room, dialog->offer->length},
+		.answer = {room + dialog->offer->length, dialog->answer->length},
+	};
+	return 0;
+}
+
+int agreement_undo(const struct agreement_id *id, bool by_caller, struct agreement_exchange *exchange)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = *dialog_find(bucket, id);
+	enum end offerer = end_of(by_caller);
+	int result = -ENOENT;
+
+	if (dialog && dialog->waits[offerer]) {
+		text_free(&dialog->pending[offerer]);
+		dialog->waits[offerer] = false;
+		result = exchange_copy(dialog, exchange);
+	}
+	bucket_unlock(bucket);
+	return result;
+}
+
+void agreement_exchange_free(struct agreement_exchange *exchange)
+{
+	pkg_free((char *)exchange->offer.ptr);
+}
+
+void agreement_forget(const struct agreement_id *id)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog **place = dialog_find(bucket, id), *dialog = *place;
+
+	if (dialog) {
+		*place = dialog->next;
+		dialog_free(dialog);
+	}
+	bucket_unlock(bucket);
+}

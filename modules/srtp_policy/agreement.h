@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/**
+ * What the two ends of each dialog have agreed on: the last offer and answer that passed, and which end has been
+ * secured. In shared memory, so it does not outlive Kamailio.
+ */
+#ifndef TRUNKGATE_SRTP_POLICY_AGREEMENT_H
+#define TRUNKGATE_SRTP_POLICY_AGREEMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <core/str.h>
+
+#include "span.h"
+
+enum { AGREEMENT_ID_LENGTH = 32 };
+
+/** Of a dialog, by its Call-ID and the caller's tag. */
+struct agreement_id {
+	char digest[AGREEMENT_ID_LENGTH + 1];
+};
+
+/** SDP of one end, as it came. */
+struct agreement_sdp {
+	bool by_caller;
+	bool secured; /**< each of its streams has a key that is allowed */
+	struct span text;
+};
+
+/** An offer and its answer, both in one block of private memory. */
+struct agreement_exchange {
+	bool offered_by_caller;
+	struct span offer, answer;
+};
+
+/** @p limit: bytes of SDP kept in all; calls beyond it lose agreement_undo(). Returns 0 or -ENOMEM. */
+int agreements_init(size_t limit);
+void agreements_finish(void);
+
+/** Something was offered, and waits for its answer. Returns 0 or -ENOMEM. */
+int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp);
+
+/** It was answered. @p final: no other answer to this offer may come. Returns 0 or -ENOMEM. */
+int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final);
+
+/** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
+bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);
+
+/**
+ * The offer of that end came to nothing: what holds is @p exchange, to be freed with agreement_exchange_free().
+ * Returns 0; -ENOENT: no offer waits; -ENODATA: one did, but what was agreed before is not known.
+ */
+int agreement_undo(const struct agreement_id *id, bool by_caller, struct agreement_exchange *exchange);
+void agreement_exchange_free(struct agreement_exchange *exchange);
+
+/** The dialog is over. */
+void agreement_forget(const struct agreement_id *id);
+
+#endif

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""New offers within a call: one that comes to nothing changes nothing, and who was secured stays so."""
+
+import re
+import unittest
+
+from harness import sdp, wait_until
+from harness.media import FOUND, OUTSIDE, MediaCase
+from harness.rtp import RtpEndpoint, crypto_line, key_of, media_of, new_key
+from harness.rtpengine import ask
+
+
+class OffersCase(MediaCase):
+    """Each side's SDP and keys as the case wants them, from the first or the second port of the endpoint."""
+
+    def setUp(self):
+        super().setUp()
+        self.endpoint = {"west": self.west, "teams": self.teams}
+        self.keys = {"west": new_key(), "teams": new_key()}
+        self.second = {who: self.start(RtpEndpoint(endpoint.host)) for who, endpoint in self.endpoint.items()}
+
+    def body(self, who, kind, media=None, key=None, lines=()):
+        media = media or self.media[who]
+        if kind == "plain":
+            return sdp(media.host, media.port, lines=lines)
+        return sdp(media.host, media.port, {"SRTP": "RTP/SAVP", "OSRTP": "RTP/AVP"}[kind],
+                   [crypto_line(key or self.keys[who]), *lines])
+
+    def connect_as(self, who, kind, got):
+        """From now on this side's media go where that SDP leads, with its keys."""
+        media = self.media[who]
+        media.protect = media.unprotect = None
+        if kind != "plain" and key_of(got):
+            media.secured(self.keys[who], key_of(got))
+        media.remote = media_of(got)
+
+    def established_as(self, caller, kinds):
+        """A call that this side began; kinds: {side: kind of its SDP}."""
+        callee, numbers = other(caller), (FOUND, OUTSIDE) if caller == "west" else (OUTSIDE, FOUND)
+        call = self.endpoint[caller].invite(self.gateway.proxy, *numbers, body=self.body(caller, kinds[caller]))
+        served = self.endpoint[callee].served(call_id=call.call_id)
+        served.reply(200, body=self.body(callee, kinds[callee]))
+        answer = call.final(status=200)
+        call.ack()
+        served.acked()
+        self.call_id = call.call_id
+        self.dialogs = {caller: call, callee: served}
+        self.connect_as(caller, kinds[caller], answer.body)
+        self.connect_as(callee, kinds[callee], served.invite.body)
+        self.both_hear()
+
+    def send(self, who, method, body=""):
+        dialog = self.dialogs[who]
+        if hasattr(dialog, "proxy"):
+            return dialog.dialog_request(method, body=body)
+        return dialog.dialog_request(method, self.gateway.proxy, body=body)
+
+    def arrives(self, who, method):
+        return self.endpoint[who].request(method, call_id=self.call_id)
+
+    def answer_to(self, who, request):
+        return self.endpoint[who].wait(lambda m: m.status and m.status >= 200 and m.cseq == request.cseq and
+                                       m.method == request.method and m.call_id == self.call_id, what="answer")
+
+    def refused(self, who, method, body, status):
+        """An offer that the other side answers so."""
+        request = self.send(who, method, body)
+        arrived = self.arrives(other(who), method)
+        self.endpoint[other(who)].reply(arrived, status)
+        self.assertEqual(self.answer_to(who, request).status, status)
+
+    def accepted(self, who, method, body, answer):
+        """An offer and its answer. Returns what each side got."""
+        request = self.send(who, method, body)
+        arrived = self.arrives(other(who), method)
+        self.endpoint[other(who)].reply(arrived, 200, headers=[("Contact", self.endpoint[other(who)].contact)],
+                                        body=answer)
+        answered = self.answer_to(who, request)
+        self.assertEqual(answered.status, 200)
+        if method == "INVITE":
+            self.acknowledge(who)
+        return {who: answered.body, other(who): arrived.body}
+
+    def acknowledge(self, who):
+        dialog = self.dialogs[who]
+        dialog.cseq -= not hasattr(dialog, "proxy")
+        self.send(who, "ACK")
+        self.arrives(other(who), "ACK")
+
+    def over(self):
+        self.send("west", "BYE")
+        self.endpoint["teams"].reply(self.arrives("teams", "BYE"), 200)
+        wait_until(lambda: not ask(self.gateway.rtpengine.port, command="query", call_id=self.call_id).get("created"),
+                   3, "the call is deleted")
+
+    def count(self, name):
+        text = self.gateway.kamailio.call("stats.get_statistics", "srtp_policy:")
+        return int(re.search(rf"srtp_policy:{name}\s*=\s*(\d+)", text).group(1))
+
+
+def other(who):
+    return "west" if who == "teams" else "teams"
+
+
+class TestRefusedOffer(OffersCase):
+    """RFC 3264 8: the session is as it was. Nobody's media is learned: it must come from the address in the SDP."""
+
+    LIMITED = ("west", "teams-1")
+    KINDS = {"west": "plain", "teams": "SRTP"}
+
+    def offers(self, who):
+        """(what, SDP)"""
+        kind = self.KINDS[who]
+        yield "other port and key", self.body(who, kind, self.second[who], new_key())
+        yield "hold", self.body(who, kind, lines=["a=inactive"])
+        yield "other session", self.body(who, kind, self.second[who]) + "m=video 5 RTP/AVP 96\r\n" * (kind == "plain")
+
+    def test_both_hear_as_before(self):
+        for caller in self.endpoint:
+            self.established_as(caller, self.KINDS)
+            for who in self.endpoint:
+                for method, status in (("INVITE", 488), ("INVITE", 491), ("UPDATE", 488)):
+                    for what, body in self.offers(who):
+                        with self.subTest(f"{caller} called, {method} of {who}: {what}, {status}"):
+                            self.refused(who, method, body, status)
+                            self.both_hear()
+            self.over()
+        for media in self.second.values():
+            self.assertEqual(media.received, [])
+        self.assertEqual(self.plain_on_the_secured_leg(), [])
+        self.assertEqual(self.count("not_restored"), 0)
+
+    def test_what_holds_is_the_last_that_was_agreed(self):
+        self.established_as("west", self.KINDS)
+        for who in self.endpoint:
+            self.media[who], self.second[who] = self.second[who], self.media[who]
+            self.keys[who] = new_key()
+            got = self.accepted(who, "UPDATE", self.body(who, self.KINDS[who]), self.body(other(who), self.KINDS[other(who)]))
+            for side in self.endpoint:
+                self.connect_as(side, self.KINDS[side], got[side])
+            self.both_hear()
+            for refuser in self.endpoint:
+                self.refused(refuser, "INVITE", next(self.offers(refuser))[1], 488)
+                self.both_hear()
+        self.over()
+
+    def test_offers_that_cross_change_nothing(self):
+        self.established_as("west", self.KINDS)
+        sent = {who: self.send(who, "INVITE", next(self.offers(who))[1]) for who in self.endpoint}
+        arrived = {who: self.arrives(who, "INVITE") for who in self.endpoint}
+        for who, request in arrived.items():
+            self.endpoint[who].reply(request, 491, reason="Request Pending")
+        for who, request in sent.items():
+            self.assertEqual(self.answer_to(who, request).status, 491)
+        self.both_hear()
+        self.over()
+
+    def test_an_answer_that_we_refuse_changes_nothing_for_who_asked(self):
+        self.established_as("west", self.KINDS)
+        request = self.send("west", "UPDATE", self.body("west", "plain", self.second["west"]))
+        self.endpoint["teams"].reply(self.arrives("teams", "UPDATE"), 200, body=self.body("teams", "plain"))
+        self.assertEqual(self.answer_to("west", request).status, 488)
+        self.both_hear()
+        self.assertEqual(self.plain_on_the_secured_leg(), [])
+        self.over()
+
+    def test_the_first_call_has_nothing_to_go_back_to(self):
+        before = self.count("restored"), self.count("not_restored")
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+        self.teams.served(call_id=call.call_id).reply(486)
+        self.assertEqual(call.final().status, 486)
+        self.assertEqual((self.count("restored"), self.count("not_restored")), before)
+
+
+class TestRefusedFax(OffersCase):
+    """T.38 that the other side does not speak: the call goes on as speech, without a new offer."""
+
+    MEDIA, LIMITED = {}, ("west", "teams-1")
+
+    def test_both_hear_as_before(self):
+        self.established_as("west", {"west": "plain", "teams": "plain"})
+        for who in self.endpoint:
+            fax = self.body(who, "plain").split("m=")[0] + "m=image 45000 udptl t38\r\na=T38FaxVersion:0\r\n"
+            self.refused(who, "INVITE", fax, 488)
+            self.both_hear()
+        self.over()
+
+
+class TestOptionalStaysSecured(OffersCase):
+    MEDIA = {"teams-oc": "SRTP-optional"}
+
+    def ended_at_both(self):
+        for endpoint in self.endpoint.values():
+            bye = endpoint.request("BYE", call_id=self.call_id)
+            self.assertIn("SIP;cause=488", bye.get("Reason"))
+            endpoint.reply(bye, 200)
+
+    def downgrades(self, caller, upgraded):
+        """Every way in which teams, who has been secured, may try to become plain."""
+        for way in ("UPDATE", "INVITE", "UPDATE answer", "INVITE answer"):
+            with self.subTest(f"{caller} called, {upgraded}, {way}"):
+                self.established_as(caller, {"west": "plain", "teams": "plain" if upgraded else "OSRTP"})
+                if upgraded:
+                    got = self.accepted("teams", "UPDATE", self.body("teams", "OSRTP"), self.body("west", "plain"))
+                    for who in self.endpoint:
+                        self.connect_as(who, {"teams": "OSRTP", "west": "plain"}[who], got[who])
+                    self.both_hear()
+                self.downgrade(way)
+
+    def downgrade(self, way):
+        method, _, answers = way.partition(" ")
+        request = self.send("west" if answers else "teams", method, self.body("west" if answers else "teams", "plain"))
+        if not answers:
+            self.assertEqual(self.answer_to("teams", request).status, 488)
+        else:
+            self.teams.reply(self.arrives("teams", method), 200, headers=[("Contact", self.teams.contact)],
+                             body=self.body("teams", "plain"))
+            self.assertEqual(self.answer_to("west", request).status, 488)
+        if way == "INVITE answer":
+            self.ended_at_both()
+            return
+        self.both_hear()
+        got = self.accepted("west", "UPDATE", self.body("west", "plain"), self.body("teams", "OSRTP"))
+        self.assertIsNotNone(key_of(got["teams"]))
+        self.both_hear()
+        self.over()
+
+    def test_who_called_and_who_was_called(self):
+        for caller in self.endpoint:
+            self.downgrades(caller, upgraded="")
+
+    def test_who_became_secured_later(self):
+        for caller in self.endpoint:
+            self.downgrades(caller, upgraded="secured later")
+
+    def test_an_announcement_with_keys_binds_nobody_else(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(183, body=self.body("teams", "OSRTP"), tag="announcement")
+        call.provisional(183)
+        served.reply(200, body=self.body("teams", "plain"))
+        self.connect_as("west", "plain", call.final(status=200).body)
+        self.connect_as("teams", "plain", served.invite.body)
+        call.ack()
+        served.acked()
+        self.both_hear()
+
+    def test_another_answer_to_the_same_offer_is_no_way_back(self):
+        self.established_as("west", {"west": "plain", "teams": "OSRTP"})
+        refused = self.count("refused_plain")
+        self.dialogs["teams"].reply(200, body=self.body("teams", "plain"))
+        wait_until(lambda: self.count("refused_plain") == refused + 1, 3, "it is refused")
+        self.both_hear()
+        self.assertEqual(len(self.dialogs["west"].finals()), 1)
+        self.over()
+
+
+class TestMemory(OffersCase):
+    def used(self):
+        return int(re.search(r"real_used: (\d+)", self.gateway.kamailio.call("core.shmmem")).group(1))
+
+    def test_ended_calls_leave_nothing(self):
+        def calls(count):
+            for _ in range(count):
+                self.established_as("west", {"west": "plain", "teams": "SRTP"})
+                self.refused("west", "UPDATE", self.body("west", "plain", self.second["west"]), 488)
+                self.send("west", "UPDATE", self.body("west", "plain") + "a=x:" + "x" * 3000 + "\r\n")
+                self.endpoint["teams"].reply(self.arrives("teams", "UPDATE"), 200, body=self.body("teams", "SRTP"))
+                self.over()
+        calls(1)
+        wait_until(lambda: self.transactions() == 0, 20, "transactions end")
+        before = self.used()
+        calls(20)
+        wait_until(lambda: self.transactions() == 0, 20, "transactions end")
+        self.assertLess(self.used() - before, 20 * 1500)
+
+    def transactions(self):
+        return int(re.search(r"current: (\d+)", self.gateway.kamailio.call("tm.stats")).group(1))
+
+
+if __name__ == "__main__":
+    unittest.main()
