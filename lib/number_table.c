@@ -36,6 +36,17 @@ static uint32_t home_bucket(uint64_t e164, uint32_t buckets)
 	return (uint32_t)((mix(e164) >> 32) * buckets >> 32);
 }
 
+static uint32_t next_bucket(uint32_t at, uint32_t buckets)
+{
+	return at + 1 == buckets ? 0 : at + 1;
+}
+
+/* One of bucket.passed; from bits of the hash that do not choose the bucket. */
+static uint32_t passing_bit(uint64_t e164)
+{
+	return 1u << (mix(e164) & 31);
+}
+
 /* ------- reading ------- */
 
 static const struct half *root_view(const struct region *region, uint64_t root)
@@ -46,15 +57,14 @@ static const struct half *root_view(const struct region *region, uint64_t root)
 /* The record of a number in this bucket; 0: it is in none; UINT32_MAX: it may be in the next. */
 static inline uint32_t bucket_search(const struct bucket *bucket, uint64_t e164)
 {
-	unsigned here = BUCKET_KEYS, free = 0;
+	unsigned here = BUCKET_KEYS;
 	for (unsigned i = BUCKET_KEYS; i-- > 0;) {
 		uint64_t key = atomic_load_explicit(&bucket->key[i], memory_order_acquire);
 		here = key == e164 ? i : here;
-		free |= key == 0;
 	}
 	if (here < BUCKET_KEYS)
 		return atomic_load_explicit(&bucket->record[here], memory_order_acquire);
-	return free ? 0 : UINT32_MAX;
+	return atomic_load_explicit(&bucket->passed, memory_order_acquire) & passing_bit(e164) ? UINT32_MAX : 0;
 }
 
 /* The record of a number, or 0. Bounded by the table: a bucket array that changes under the reader cannot hold it. */
@@ -64,7 +74,7 @@ static uint32_t search(const struct bucket *bucket, uint32_t buckets, uint32_t a
 		uint32_t record = bucket_search(&bucket[at], e164);
 		if (record != UINT32_MAX)
 			return record;
-		at = at + 1 == buckets ? 0 : at + 1;
+		at = next_bucket(at, buckets);
 	}
 	return 0;
 }
@@ -368,9 +378,18 @@ static struct bucket *slot_for(const struct number_table *table, uint64_t e164, 
 				return &bucket[at];
 			}
 		}
-		at = at + 1 == table->buckets ? 0 : at + 1;
+		at = next_bucket(at, table->buckets);
 	}
 	return NULL;
+}
+
+/* Before the number itself: a reader that misses the bit would not find it. */
+static void passing_mark(const struct number_table *table, uint64_t e164, const struct bucket *to)
+{
+	struct bucket *bucket = region_at(table->region, table->half->buckets.offset);
+	uint32_t bit = passing_bit(e164);
+	for (uint32_t at = home_bucket(e164, table->buckets); &bucket[at] != to; at = next_bucket(at, table->buckets))
+		atomic_fetch_or_explicit(&bucket[at].passed, bit, memory_order_release);
 }
 
 /* True if one more would make it fuller than @p percent. */
@@ -391,6 +410,7 @@ static int number_put(struct number_table *table, uint64_t e164, uint32_t place)
 	}
 	if (fuller_than(table, FILL_MAX))
 		return -ENOSPC;
+	passing_mark(table, e164, bucket);
 	/* value before key: a reader that sees the key sees its set */
 	atomic_store_explicit(&bucket->record[i], place, memory_order_release);
 	atomic_store_explicit(&bucket->key[i], e164, memory_order_release);

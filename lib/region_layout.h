@@ -22,11 +22,14 @@ struct area {
 	uint64_t offset, size;
 };
 
-/** One cache line: an exact look-up reads one, as long as its numbers have not overflowed into the next. */
+/**
+ * One cache line. A number that finds its bucket full stands in one of the next, and leaves a bit in each that it
+ * passed: a look-up goes on only where its number's bit is set, so that one line is nearly always enough.
+ */
 struct bucket {
 	_Atomic uint64_t key[BUCKET_KEYS];    /**< 0: free, and none follows; BUCKET_DELETED; else the number */
 	_Atomic uint32_t record[BUCKET_KEYS]; /**< place in the heap / HEAP_UNIT */
-	uint32_t unused;
+	_Atomic uint32_t passed;              /**< bits of the numbers that stand further on */
 };
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 #define BUCKET_DELETED UINT64_MAX

@@ -53,7 +53,8 @@ static bool shows(uint64_t change)
 {
 	struct attribute_set set;
 
-	return number_table_find(bench.region, bench.e164, &set) == 0 && strtoull(attribute_set_header(&set), NULL, 10) >= change;
+	return number_table_find(bench.region, bench.e164, &set) == 0 &&
+	       strtoull(attribute_set_header(&set), NULL, 10) >= change;
 }
 
 static void *reader(void *unused)
