@@ -11,6 +11,7 @@
 #include "field.h"
 #include "service.h"
 #include "srtp_suite.h"
+#include "topology_media.h"
 
 enum { PATH_SIZE = 256, PRIORITY_MAX = 255, PORT_MAX = 65535, MINUTE_MS = 60000, SUITE_MAX = 60 };
 
@@ -811,6 +812,8 @@ static int document_check(struct json_object *document, struct fault *fault)
 		rc = services_check(member(document, "services"), group_names, fault);
 	if (rc == 0)
 		rc = sources_check(groups, fault);
+	if (rc == 0)
+		rc = topology_media_check(document, fault);
 	json_object_put(service_names);
 	json_object_put(group_names);
 	return rc;
@@ -891,6 +894,18 @@ struct json_object *document_parse(const char *text, size_t length, char *reason
 		return object;
 	json_object_put(object);
 	return NULL;
+}
+
+const char *document_list(struct json_object *object, const char *key, char text[TOPOLOGY_LIST_MAX + 1])
+{
+	struct json_object *list = member(object, key);
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < json_object_array_length(list) && used < TOPOLOGY_LIST_MAX; i++)
+		used += (size_t)snprintf(text + used, TOPOLOGY_LIST_MAX + 1 - used, "%s%s", i ? " " : "",
+					 json_object_get_string(json_object_array_get_idx(list, i)));
+	return text;
 }
 
 int topology_document_read(const char *text, size_t length, struct json_object **document, struct fault *fault)

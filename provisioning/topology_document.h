@@ -66,6 +66,8 @@ struct json_object *document_parse(const char *text, size_t length, char *reason
 
 /** Text of a member, NULL if there is none. */
 const char *document_text(struct json_object *object, const char *name);
+/** Names of a list with a space between two; a whole document has no more than fit. Returns @p text. */
+const char *document_list(struct json_object *object, const char *name, char text[TOPOLOGY_LIST_MAX + 1]);
 int64_t document_integer(struct json_object *object, const char *name);
 
 #endif

@@ -30,19 +30,6 @@ static struct json_object *member(struct json_object *object, const char *name)
 	return value;
 }
 
-/* Names with a space between two; the document allows no more than fit. */
-static const char *list_text(struct json_object *object, const char *key, char text[TOPOLOGY_LIST_MAX + 1])
-{
-	struct json_object *list = member(object, key);
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < json_object_array_length(list) && used < TOPOLOGY_LIST_MAX; i++)
-		used += (size_t)snprintf(text + used, TOPOLOGY_LIST_MAX + 1 - used, "%s%s", i ? " " : "",
-					 json_object_get_string(json_object_array_get_idx(list, i)));
-	return text;
-}
-
 static int64_t service_number(const char *name)
 {
 	return name ? service_by_name(span_of(name))->id : 0;
@@ -149,7 +136,7 @@ static int group_row_write(struct store *store, int64_t position, struct json_ob
 	int rc = 0;
 
 	for (size_t i = 0; i < GROUP_LISTS; i++)
-		list_text(object, group_lists[i], lists[i]);
+		document_list(object, group_lists[i], lists[i]);
 
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
 		rc = store_run(store, statements[i], "itttittttt", position, document_text(object, "side"),
@@ -504,7 +491,7 @@ static int group_picture(struct json_object *object, struct topology_group *grou
 					 .local_socket = member_span(object, "localSocket"),
 					 .peer_count = json_object_array_length(member(object, "peers"))};
 	for (size_t i = 0; i < GROUP_LISTS; i++)
-		*texts[i] = span_of(list_text(object, group_lists[i], lists[i]));
+		*texts[i] = span_of(document_list(object, group_lists[i], lists[i]));
 	int rc = side_parse(member_span(object, "side"), &group->side);
 	if (rc == 0)
 		rc = transport_parse(member_span(object, "signalling"), &group->transport);

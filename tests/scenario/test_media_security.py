@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is refused leaves no plain media on the wire, and nobody from elsewhere is heard."""
 
+import json
 import unittest
 
 from harness import sdp, wait_until
@@ -397,11 +398,17 @@ class TestSuitesOfBothSides(PolicyCase):
         self.assertEqual(self.teams.requests("INVITE", call.call_id), [])
         self.hears_through("west", "SRTP", "SRTP", "SRTP", "SRTP")
 
-    def test_groups_without_a_suite_in_common_are_named_in_the_log(self):
+    def test_groups_without_a_suite_in_common_are_refused_or_named_in_the_log(self):
         document = self.gateway.document()
         for group in document["peerGroups"]:
             if group["side"] == "operator":
                 group["srtpSuites"] = [self.WEAK]
+        status, _, said = self.gateway.cli_try("topology_load", self.folder.write("bad.json", json.dumps(document)))
+        self.assertNotEqual(status, 0)
+        self.assertIn("teams-oc and operator have no SRTP suite in common", said)
+        for group in document["peerGroups"]:
+            if group["side"] == "operator":
+                group["media"] = "SRTP-optional"
         self.gateway.load(document)
         self.addCleanup(self.gateway.load)
         call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.secure("west", self.WEAK))

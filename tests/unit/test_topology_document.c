@@ -27,6 +27,9 @@ static struct json_object *read_ok(const char *text)
 #define SETTING(text)            HEAD "\"settings\":{" text "},\"peerGroups\":[]}"
 #define SERVICE(name, group, operator_group)                                                                           \
 	"{\"name\":\"" name "\",\"peerGroup\":\"" group "\",\"operatorPeerGroup\":\"" operator_group "\"}"
+#define SECURED       "\"side\":\"operator\",\"signalling\":\"UDP\",\"media\":\"SRTP\""
+#define DTLS(name)    ",\"dtlsProfiles\":[\"" name "\"]"
+#define SUITES(name)  ",\"srtpSuites\":[\"" name "\"]"
 #define SOURCES(list) ",\"allowedSignalingSourceAddressPrefixes\":[" list "]"
 
 #define FOUR(peer) peer "," peer "," peer "," peer
@@ -84,6 +87,12 @@ static const struct {
 	 "peerGroups[0].dtlsProfiles[0]", "is not a name"},
 	{HEAD GROUPS(GROUP("a", OPERATOR ",\"dtlsProfiles\":[\"SRTP_AEAD_AES_128_GCM\",\"none\"]", "")), 400,
 	 "peerGroups[0].dtlsProfiles", "none beside others"},
+	{HEAD GROUPS(GROUP("a", TEAMS, "") "," GROUP("b", OPERATOR DTLS("SRTP_AEAD_AES_256_GCM"),
+						     "") "," GROUP("c", TEAMS DTLS("SRTP_AEAD_AES_256_GCM"), "")),
+	 400, "peerGroups[2].dtlsProfiles", "differs from that of a, and rtpengine has one list"},
+	{HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+		 GROUP("a", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP("b", SECURED, "")),
+	 400, "services[0].peerGroup", "a and b have no SRTP suite in common"},
 	{HEAD GROUPS(GROUP("a", OPERATOR ",\"dtlsProfiles\":[7]", "")), 400, "peerGroups[0].dtlsProfiles[0]",
 	 "must be text"},
 	{HEAD GROUPS(
@@ -211,6 +220,15 @@ static void test_document_takes_what_only_looks_wrong(void **state)
 		ONE(PEER("p", "_sip._tcp.example.com", "")),
 		HEAD GROUPS(GROUP(
 			"a", OPERATOR ",\"dtlsProfiles\":[\"none\"],\"srtpSuites\":[\"AES_256_CM_HMAC_SHA1_80\"]", "")),
+		HEAD GROUPS(GROUP("a", TEAMS, "") "," GROUP("b", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP(
+			"c", TEAMS DTLS("none"),
+			"") "," GROUP("d", OPERATOR DTLS("SRTP_AEAD_AES_256_GCM"),
+				      "") "," GROUP("e", SECURED DTLS("SRTP_AES128_CM_HMAC_SHA1_80"), "")),
+		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+			GROUP("a", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP("b", OPERATOR, "")),
+		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+			GROUP("a", TEAMS SUITES("AEAD_AES_256_GCM"),
+			      "") "," GROUP("b", SECURED DTLS("SRTP_AES128_CM_HMAC_SHA1_80"), "")),
 		ONE(PEER("p", "a.example", ",\"capacity\":1000000,\"callsPerSecond\":100000")),
 		HEAD GROUPS(GROUP("a", "\"side\":\"service\",\"signalling\":\"TLS\",\"media\":\"SRTP-optional\"", "")),
 		SETTING("\"slowStartMs\":0,\"drainGraceMs\":0,\"maxCallMs\":300000"),
