@@ -13,7 +13,8 @@ class Relay:
         self.replies = {name.encode(): text.encode() for name, text in replies.items()}
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
-        self.url = f"udp:127.0.0.1:{self.sock.getsockname()[1]}"
+        self.port = self.sock.getsockname()[1]
+        self.url = f"udp:127.0.0.1:{self.port}"
         self.asked = 0
         self._closing = False
 

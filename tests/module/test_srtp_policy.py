@@ -13,9 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from harness.case import Case
 from harness.daemon import Failure
 from harness.kamailio import Kamailio
+from harness.media_sdp import SUITES, suites_of
 from harness.ports import free_port
 from harness.relay import Relay
 from harness.rtp import crypto_line
+from harness.rtpengine import Rtpengine, debian13, installed_version
 from harness.sip import Endpoint, sdp
 from harness.wait import wait_until
 
@@ -49,7 +51,7 @@ modparam("rtpengine", "rtpengine_tout_ms", 100)
 modparam("rtpengine", "rtpengine_retr", 1)
 modparam("rtpengine", "queried_nodes_limit", 1)
 modparam("rtpengine", "rtpengine_disable_tout", 0)
-modparam("srtp_policy", "sdes_words", "only")
+@WORDS@
 modparam("srtp_policy", "retry_after", 7)
 @ROUTING@
 """
@@ -133,14 +135,20 @@ OFFERS = {
 
 class Policy(Case):
     ROUTING, LUA_MODULE = NATIVE, ""
+    WORDS = "only"  # "": the default
+
+    @classmethod
+    def relays(cls):
+        return Relay(ping="d6:result4:ponge")
 
     @classmethod
     def prepare(cls):
         cls.proxy = ("127.0.0.1", free_port())
-        cls.relay = cls.start_for_all(Relay(ping="d6:result4:ponge"))
+        cls.relay = cls.start_for_all(cls.relays())
         cls.peer = {name: cls.start_for_all(Endpoint(row[0])) for name, row in GROUPS.items()}
         text = (CONFIG.replace("@ROUTING@", cls.ROUTING).replace("@LUA_MODULE@", cls.LUA_MODULE)
-                .replace("@PORT@", str(cls.proxy[1])).replace("@RELAY@", cls.relay.url))
+                .replace("@PORT@", str(cls.proxy[1])).replace("@RELAY@", f"udp:127.0.0.1:{cls.relay.port}")
+                .replace("@WORDS@", cls.WORDS and f'modparam("srtp_policy", "sdes_words", "{cls.WORDS}")'))
         cls.kamailio = cls.start_for_all(Kamailio(cls.folder, text))
         wait_until(cls.kamailio.worker_serves, 10, "the worker serves")
         path = cls.folder.write("topology.json", json.dumps(cls.document()))
@@ -267,11 +275,67 @@ class TestKemi(Checks, Policy):
     ROUTING, LUA_MODULE = KEMI, 'loadmodule "app_lua.so"'
 
 
+class Words:
+    """What the real rtpengine makes of our words for the suites."""
+
+    root = None
+
+    @classmethod
+    def relays(cls):
+        return Rtpengine(cls.folder, root=cls.root() if cls.root else None)
+
+    def offered(self, to):
+        """(suites that rtpengine wrote, what the receiver's check says)"""
+        before = len(self.peer[to].seen(lambda m: True))
+        answer = self.ask("plain", PLAIN, to=to, relay="1")
+        self.assertEqual(len(self.peer[to].seen(lambda m: True)), before)
+        self.assertEqual(self.result(answer)[:3], (1, 1, 1))
+        offer = self.relay.ng("offer", call_id="words", from_tag="a", sdp=PLAIN, replace=["origin"], DTLS="off",
+                              **self.as_rtpengine_gets(answer.get("X-Flags")))
+        self.relay.ng("delete", call_id="words", from_tag="a")
+        return suites_of(offer["sdp"]), self.result(answer)[3]
+
+    @staticmethod
+    def as_rtpengine_gets(flags):
+        words = flags.split()
+        return {"transport_protocol": words[0], "flags": [word for word in words if word.startswith("SDES-")]}
+
+    def test_only_the_groups_suites_are_offered(self):
+        for group, suite in (("srtp", DEFAULT), ("gcm", GCM)):
+            self.assertEqual(self.offered(group), ([suite], 1))
+
+    def test_we_know_each_suite_that_it_has(self):
+        """Else `no` could not exclude it."""
+        offer = self.relay.ng("offer", call_id="all", from_tag="a", sdp=PLAIN, transport_protocol="RTP/SAVP", DTLS="off")
+        self.assertEqual(set(suites_of(offer["sdp"])), set(SUITES))
+
+
+class TestWordsInstalled(Words, Policy):
+    WORDS = ""
+
+
+class TestWordsDebian13(Words, Policy):
+    root, WORDS = debian13, ""
+
+
+class TestOnlyWordsDebian13(Words, Policy):
+    root = debian13
+
+
+class TestOnlyWordsInstalled(Words, Policy):
+    """10.5 does not know them: nothing is excluded, and what it then offers is refused."""
+
+    def test_only_the_groups_suites_are_offered(self):
+        suites, receiver = self.offered("srtp")
+        old = installed_version() == "10.5"
+        self.assertEqual((set(suites), receiver), (set(SUITES), -1) if old else ({DEFAULT}, 1))
+
+
 class TestParameters(Case):
     def test_wrong_values_stop_the_start(self):
         for line in ('modparam("srtp_policy", "sdes_words", "some")', 'modparam("srtp_policy", "retry_after", -1)'):
             with self.subTest(line):
-                text = (CONFIG.replace("@ROUTING@", line + NATIVE).replace("@LUA_MODULE@", "")
+                text = (CONFIG.replace("@ROUTING@", line + NATIVE).replace("@LUA_MODULE@", "").replace("@WORDS@", "")
                         .replace("@PORT@", str(free_port())).replace("@RELAY@", "udp:127.0.0.1:9"))
                 kamailio = Kamailio(self.folder, text)
                 with self.assertRaises(Failure):
