@@ -299,8 +299,7 @@ class TestMedia(AnswerCase):
                 if answered:
                     call.dialog_request("BYE")
                     served.ended()
-                    continue
-                for endpoint in (teams, west):
+                for endpoint in (teams, west) if not answered else ():
                     bye = endpoint.request("BYE", call_id=call.call_id)
                     endpoint.reply(bye, 200)
                     self.assertIn("SIP;cause=488", bye.get("Reason"))
