@@ -11,6 +11,7 @@
 
 #include <core/locking.h>
 
+#include "cadence.h"
 #include "health.h"
 #include "slots.h"
 #include "topology.h"
@@ -30,12 +31,13 @@ struct observed {
 	bool answered;                    /* one was */
 
 	/* of the prober alone */
-	int connection;                        /* id of the TCP or TLS connection, 0 = none */
-	uint64_t connected_ms;                 /* since then */
-	uint32_t reopen_ms;                    /* how long it will wait for the next one if this is lost soon */
-	uint64_t next_keepalive_ms, served_ms; /* served_ms: the prober last found it in the topology */
-	enum health_state told;                /* up or down: what the event routes know */
-	uint32_t keepalives;                   /* sent */
+	int connection;        /* id of the TCP or TLS connection, 0 = none */
+	uint64_t connected_ms; /* since then */
+	uint32_t reopen_ms;    /* how long it will wait for the next one if this is lost soon */
+	struct cadence keepalive;
+	uint64_t served_ms;     /* the prober last found it in the topology */
+	enum health_state told; /* up or down: what the event routes know */
+	uint32_t keepalives;    /* sent */
 	bool started;
 
 	/* atomic words */

@@ -23,6 +23,7 @@
 #include "glue.h"
 #include "late_branch.h"
 #include "load.h"
+#include "node.h"
 #include "place.h"
 #include "state.h"
 #include "observed.h"
@@ -111,7 +112,7 @@ static void start_target(const struct turn *turn)
 	/* who knows us by name hears of us at once */
 	/* where nothing else opens the connection a keepalive does, before the first call */
 	bool opens = !probes(turn) && turn->place->transport != TRANSPORT_UDP;
-	observed->next_keepalive_ms = turn->names.len || opens ? first : first + turn->settings->keepalive_interval_ms;
+	observed->keepalive.next_ms = turn->names.len || opens ? first : first + turn->settings->keepalive_interval_ms;
 	observed->served_ms = turn->now_ms;
 }
 
@@ -191,7 +192,7 @@ static uint32_t open_interval(const struct turn *turn)
 
 static void open_within(const struct turn *turn, uint32_t wait_ms)
 {
-	uint64_t *next_ms = probes(turn) ? &turn->observed->health.next_probe_ms : &turn->observed->next_keepalive_ms;
+	uint64_t *next_ms = probes(turn) ? &turn->observed->health.next_probe_ms : &turn->observed->keepalive.next_ms;
 	if (*next_ms > turn->now_ms + wait_ms)
 		*next_ms = turn->now_ms + wait_ms;
 }
@@ -246,16 +247,13 @@ static bool probe_due(const struct turn *turn)
 	return due;
 }
 
-/* Each of our names in turn, evenly over the interval, on a clock that does not drift. */
+/* Each of our names in turn, evenly over the interval. */
 static void keep_alive(const struct turn *turn)
 {
 	struct observed *observed = turn->observed;
 	uint32_t count = name_count(turn->names), interval = turn->settings->keepalive_interval_ms / count;
-	if (interval == 0 || turn->now_ms < observed->next_keepalive_ms)
+	if (!cadence_due(&observed->keepalive, interval, turn->now_ms, fastrand()))
 		return;
-	observed->next_keepalive_ms += interval;
-	if (observed->next_keepalive_ms <= turn->now_ms)
-		observed->next_keepalive_ms = turn->now_ms + interval;
 	struct options options = {
 		.host = turn->host,
 		.name = name_at(turn->names, observed->keepalives++ % count),
@@ -341,7 +339,7 @@ static void tell_drained(const struct place *place)
 static void tell_node_drained(const struct topology_settings *settings)
 {
 	static bool told;
-	bool drained = site_is_closed(settings) && calls_count() == 0 && calls_trying() == 0;
+	bool drained = node_is_closed(settings) && calls_count() == 0 && calls_trying() == 0;
 	struct event event = {.kind = EVENT_DRAINED, .reason = ""};
 	if (drained && !told)
 		event_run(&event);

@@ -17,6 +17,7 @@
 #include "calls.h"
 #include "late_branch.h"
 #include "load.h"
+#include "node.h"
 #include "prober.h"
 #include "script.h"
 #include "state.h"
@@ -61,14 +62,6 @@ uint64_t site_clock_us(void)
 uint64_t site_clock_ms(void)
 {
 	return site_clock_us() / 1000;
-}
-
-bool site_is_closed(const struct topology_settings *settings)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	return settings->draining && now_ms >= settings->draining_since_ms + settings->drain_grace_ms;
 }
 
 /* ------- parameters ------- */
@@ -350,7 +343,7 @@ static int mod_init(void)
 	if (check_parameters() || check_late_answer() || bind_others() ||
 	    register_module_stats("site_failover", counters) || statistics_register())
 		return -1;
-	if (observed_init() || load_init() || calls_init() || late_branch_init()) {
+	if (node_init() || observed_init() || load_init() || calls_init() || late_branch_init()) {
 		LM_ERR("out of shared memory\n");
 		return -1;
 	}
@@ -368,6 +361,7 @@ static void mod_destroy(void)
 	calls_finish();
 	load_finish();
 	observed_finish();
+	node_finish();
 }
 
 int mod_register(char *path, int *dlflags, void *p1, void *p2)

@@ -60,9 +60,6 @@ extern struct site_state site_state;
 /** The settings in force; custom_header is not copied: empty. Returns 0, or -EAGAIN if nothing is published yet. */
 int site_settings(struct topology_settings *settings);
 
-/** The node is draining and its grace time is over: it takes no new calls. */
-bool site_is_closed(const struct topology_settings *settings);
-
 /** Milliseconds of a clock that never jumps. */
 uint64_t site_clock_ms(void);
 uint64_t site_clock_us(void);

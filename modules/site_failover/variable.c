@@ -7,6 +7,7 @@
 #include "call_state.h"
 #include "dialog_token.h"
 #include "glue.h"
+#include "node.h"
 #include "place.h"
 #include "script.h"
 #include "service.h"
@@ -142,7 +143,7 @@ static const char *state_of_node(const char *field)
 		return NULL;
 	if (!settings.draining)
 		return "auto";
-	return site_is_closed(&settings) ? "closed" : "drain";
+	return node_is_closed(&settings) ? "closed" : "drain";
 }
 
 static const char *emergency(const char *field)
