@@ -52,7 +52,7 @@ enum text {
 
 struct address {
 	struct socket_info *socket; /* it goes out of */
-	struct ip_addr ip;
+	struct ip_addr ip, source;  /* source: where this end's own messages come from */
 	uint16_t port;
 	uint8_t transport;
 };
@@ -398,6 +398,7 @@ static struct address source_of(const struct receive_info *from)
 {
 	return (struct address){.socket = from->bind_address,
 				.ip = from->src_ip,
+				.source = from->src_ip,
 				.port = from->src_port,
 				.transport = transport_of(from->proto)};
 }
@@ -474,6 +475,7 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
 	draft.texts[GROUP + CALLEE] = call_state_str(CALL_OUT_GROUP);
 	draft.addresses[CALLER] = source_of(&cell->uas.request->rcv);
 	draft.addresses[CALLEE] = destination_of(&cell->uac[branch].request.dst);
+	draft.addresses[CALLEE].source = response->rcv.src_ip;
 	draft_names(&draft, response, CALLER);
 	draft_callee(&draft, response);
 	draft_caller(&draft, cell->uas.request, CALLER);
@@ -517,6 +519,7 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	draft.addresses[from] = source_of(&request->rcv);
 	draft.addresses[to] = (struct address){.socket = place_send_socket(receiver),
 					       .ip = receiver->address,
+					       .source = receiver->address,
 					       .port = receiver->port,
 					       .transport = (uint8_t)receiver->transport};
 	draft_names(&draft, request, from);
@@ -596,6 +599,32 @@ int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forwa
 	if (call && call->lengths[GROUP]) {
 		*forward = sender == call->caller_tag;
 		result = find_receiver(call, *forward, receiver);
+	}
+	lock_release(lock_of(key % BUCKETS));
+	return result;
+}
+
+static bool has_address(const struct address *address, const struct receive_info *from)
+{
+	return address->transport == transport_of(from->proto) &&
+	       (ip_addr_cmp(&address->source, &from->src_ip) || ip_addr_cmp(&address->ip, &from->src_ip));
+}
+
+int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool *caller,
+		      char group[FIELD_NAME_MAX + 1])
+{
+	if (!read_ends(request))
+		return -EINVAL;
+	uint64_t key = key_of(dialog, request), sender = hash_of_str(get_from(request)->tag_value);
+	int result = -ENOENT;
+	lock_get(lock_of(key % BUCKETS));
+	struct call *call = *find(key);
+	if (call && call->lengths[GROUP]) {
+		enum end end = sender == call->caller_tag ? CALLER : CALLEE;
+		str name = text_of(call, GROUP + end);
+		*caller = end == CALLER;
+		place_copy_text(group, FIELD_NAME_MAX + 1, span_of_str(&name));
+		result = has_address(&call->addresses[end], &request->rcv) ? 0 : -EPERM;
 	}
 	lock_release(lock_of(key % BUCKETS));
 	return result;

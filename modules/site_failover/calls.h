@@ -36,6 +36,13 @@ void calls_end(const struct dialog *dialog, struct sip_msg *request);
  */
 int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forward, struct place *receiver);
 
+/**
+ * Who sent this request of a counted call, if he has the address at which the call found him: his group, and whether he
+ * is the caller. 0, -ENOENT, -EPERM (another address) or -EINVAL.
+ */
+int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool *caller,
+		      char group[FIELD_NAME_MAX + 1]);
+
 /** All live calls of this node. */
 uint32_t calls_count(void);
 

@@ -238,6 +238,37 @@ int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, s
 	return result;
 }
 
+/* ------- site_identify: a peer that is gone ------- */
+
+/* Before loose_route(): the first of the Routes that has a valid token. */
+static int dialog_of_request(struct sip_msg *msg, struct dialog *dialog)
+{
+	struct topology_settings settings;
+	struct span call_id;
+	int result = -ENOENT;
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || site_settings(&settings) || call_id_of(msg, &call_id))
+		return -ENOENT;
+	for (struct hdr_field *header = msg->route; header; header = next_sibling_hdr(header)) {
+		if (parse_rr(header))
+			return -ENOENT;
+		for (rr_t *route = header->parsed; route; route = route->next)
+			if (choose(route, call_id, settings.dialog_key, NULL, dialog, &result))
+				return 0;
+	}
+	return result;
+}
+
+int dialog_route_sender(struct sip_msg *msg, struct sender_found *found)
+{
+	struct dialog dialog;
+	bool caller;
+	if (dialog_of_request(msg, &dialog) || calls_find_sender(&dialog, msg, &caller, found->group))
+		return -ENOENT;
+	found->side = caller == (dialog.direction == TO_SERVICE) ? SIDE_OPERATOR : SIDE_SERVICE;
+	found->peer = caller ? dialog.ingress : dialog.egress;
+	return 0;
+}
+
 /* ------- site_answer_dialog ------- */
 
 int dialog_route_answers(struct sip_msg *msg)

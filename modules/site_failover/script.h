@@ -40,6 +40,16 @@ int dialog_route_record(struct sip_msg *msg);
 /** In-dialog request after loose_route(): state and next hop from the token. 1, -1 no token of this sender, -3 empty.
  */
 int dialog_route_follow(struct sip_msg *msg);
+/**
+ * The sender of an in-dialog request whose address the topology does not know: one of the two peers of a counted call,
+ * taken out since. 0, with side, group and peer; or -errno.
+ */
+struct sender_found {
+	enum side side;
+	uint32_t peer; /**< TOPOLOGY_NONE: several share the address */
+	char group[FIELD_NAME_MAX + 1];
+};
+int dialog_route_sender(struct sip_msg *msg, struct sender_found *found);
 /** Core reply_route: 1 if the response belongs to a dialog of ours and comes from one of its two groups. Else -1. */
 int dialog_route_answers(struct sip_msg *msg);
 /** Aims at the next hop if that is an address of one of our groups. 1, -1. */

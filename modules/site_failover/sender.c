@@ -22,12 +22,6 @@ static const enum transport transport_of[] = {
 	[PROTO_TLS] = TRANSPORT_TLS,
 };
 
-struct found {
-	enum side side;
-	uint32_t peer;
-	char group[FIELD_NAME_MAX + 1];
-};
-
 /* Has the peer this address? 2 with this port too. */
 static int match_targets(const struct topology_view *view, const struct peer_view *peer, const uint8_t address[16],
 			 uint16_t port)
@@ -59,7 +53,7 @@ static uint32_t peer_with_address(const struct topology_view *view, const struct
 	return count == 1 ? only : TOPOLOGY_NONE;
 }
 
-static int look_up(const struct topology_view *view, const struct receive_info *from, struct found *found)
+static int look_up(const struct topology_view *view, const struct receive_info *from, struct sender_found *found)
 {
 	uint8_t address[16];
 	struct sender sender;
@@ -80,7 +74,7 @@ static int look_up(const struct topology_view *view, const struct receive_info *
 	return 0;
 }
 
-static int identify(const struct receive_info *from, struct found *found)
+static int identify(const struct receive_info *from, struct sender_found *found)
 {
 	struct topology_view view;
 	int result;
@@ -101,8 +95,10 @@ static bool starts_dialog(struct sip_msg *msg)
 
 int sender_identify(struct sip_msg *msg)
 {
-	struct found found = {};
+	struct sender_found found = {};
 	int result = identify(&msg->rcv, &found);
+	if (result == -ENOENT && msg->first_line.type == SIP_REQUEST)
+		result = dialog_route_sender(msg, &found);
 	if (result == -EAGAIN)
 		return site_clock_ms() - site_state.started_ms < START_MS ? -4 : -3;
 	if (result)
@@ -117,7 +113,7 @@ int sender_identify(struct sip_msg *msg)
 
 int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1])
 {
-	struct found found = {};
+	struct sender_found found = {};
 	int result = identify(&msg->rcv, &found);
 	if (result == 0)
 		place_copy_text(name, FIELD_NAME_MAX + 1, span_of(found.group));

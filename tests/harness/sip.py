@@ -491,7 +491,7 @@ class Served:
         self.endpoint.reply(bye, 200)
         return bye
 
-    def dialog_request(self, method, destination, headers=(), body="", changes=None):
+    def dialog_request(self, method, destination, headers=(), body="", changes=None, send=True):
         """A request from the callee within the dialog; destination: where the first Route leads."""
         self.cseq += 1
         to = self.invite.get("To") + f";tag={self.tag}"
@@ -503,7 +503,8 @@ class Served:
             *([("Content-Type", "application/sdp")] if body else [])], body)
         if changes:
             changes(request)
-        self.endpoint.send(request, destination)
+        if send:
+            self.endpoint.send(request, destination)
         return request
 
     def bye(self, destination, timeout=5.0):

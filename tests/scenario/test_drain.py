@@ -5,7 +5,7 @@ import unittest
 
 from harness import Case, sdp, wait_until
 from harness.gateway import PEERS, Gateway
-from harness.sip import Message, token
+from harness.sip import Endpoint, Message, token
 
 NUMBER, OUTSIDE = "+15551230001", "+15557770000"
 GRACE = 1.5
@@ -111,16 +111,49 @@ class TestPeer(DrainCase):
 
 
 class TestRemovedPeer(DrainCase):
+    def remove(self, name):
+        document = self.gateway.document()
+        for group in document["peerGroups"]:
+            group["peers"] = [peer for peer in group["peers"] if peer["name"] != name]
+        self.gateway.load(document)
+        self.addCleanup(self.gateway.load)
+
+    def test_it_refreshes_and_ends_its_calls_and_nobody_else_does(self):
+        call = self.to_operator()
+        served = self.answered(call)
+        self.remove("west")
+        stranger = self.start(Endpoint("127.0.9.9", user="stranger"))
+        forged = served.dialog_request("BYE", self.gateway.proxy, changes=lambda m: m.set("Via", stranger.via()), send=False)
+        stranger.send(forged, self.gateway.proxy)
+        self.assertEqual(stranger.response((200, 699), "BYE", call_id=call.call_id).status, 403)
+        self.assertEqual(self.west.invite(self.gateway.proxy, NUMBER, OUTSIDE).final().status, 403)
+        served.dialog_request("INFO", self.gateway.proxy)
+        self.teams.reply(self.teams.request("INFO", call_id=call.call_id), 200)
+        self.assertEqual(self.west.response((200, 699), "INFO", call_id=call.call_id).status, 200)
+        served.dialog_request("BYE", self.gateway.proxy)
+        self.teams.reply(self.teams.request("BYE", call_id=call.call_id), 200)
+        self.assertEqual(self.west.response((200, 699), "BYE", call_id=call.call_id).status, 200)
+        self.assertEqual(self.node(), ("auto", 0))
+
+    def test_a_caller_that_was_removed_acknowledges_and_ends_his_call(self):
+        call = self.west.invite(self.gateway.proxy, NUMBER, OUTSIDE)
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(200)
+        self.assertEqual(call.final().status, 200)
+        self.remove("west")
+        call.ack()
+        served.acked()
+        call.dialog_request("BYE")
+        served.ended()
+        self.assertEqual(self.west.response((200, 699), "BYE", call_id=call.call_id).status, 200)
+        self.assertEqual(self.node(), ("auto", 0))
+
     def test_its_calls_are_acknowledged_refreshed_and_ended_by_the_other_side(self):
         call = self.to_operator()
         served = self.west.served(call_id=call.call_id)
         served.reply(180)
         call.provisional(180)
-        document = self.gateway.document()
-        for group in document["peerGroups"]:
-            group["peers"] = [peer for peer in group["peers"] if peer["name"] != "west"]
-        self.gateway.load(document)
-        self.addCleanup(self.gateway.load)
+        self.remove("west")
         served.reply(200)
         self.assertEqual(call.final().status, 200)
         call.ack()
