@@ -20,6 +20,7 @@ enum transport { UDP, TCP, TLS };
 struct port {
 	int fd;
 	enum transport transport;
+	struct sockaddr_in address;
 };
 
 /* A connection. */
@@ -28,7 +29,8 @@ struct link {
 	int port;
 	unsigned generation;
 	SSL *ssl;
-	bool greeted; /* its handshake is done */
+	bool greeted;          /* its handshake is done */
+	struct sockaddr_in to; /* opened here; else zero */
 	size_t in_length, out_length;
 	char in[LOAD_MESSAGE_MAX], *out;
 };
@@ -42,7 +44,7 @@ static struct {
 	struct port ports[PORTS_MAX];
 	int port_count;
 	struct link *links;
-	SSL_CTX *tls;
+	SSL_CTX *tls, *tls_client;
 	int watched;
 	void (*ready)(int fd);
 } net;
@@ -68,18 +70,20 @@ void load_net_init(load_message_fn *message)
 int load_net_certificate(const char *certificate, const char *key)
 {
 	net.tls = SSL_CTX_new(TLS_server_method());
-	if (!net.tls || SSL_CTX_use_certificate_chain_file(net.tls, certificate) != 1 ||
+	net.tls_client = SSL_CTX_new(TLS_client_method());
+	if (!net.tls || !net.tls_client || SSL_CTX_use_certificate_chain_file(net.tls, certificate) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(net.tls, key, SSL_FILETYPE_PEM) != 1)
 		return -EINVAL;
 	SSL_CTX_set_mode(net.tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(net.tls_client, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return 0;
 }
 
 void load_net_handshakes(bool fail)
 {
 	/* TLS 1.1 has no place at the gateway, and none at OpenSSL's own security level. */
-	if (net.tls)
-		SSL_CTX_set_max_proto_version(net.tls, fail ? TLS1_1_VERSION : 0);
+	for (SSL_CTX **tls = (SSL_CTX *[]){net.tls, net.tls_client, NULL}; *tls; tls++)
+		SSL_CTX_set_max_proto_version(*tls, fail ? TLS1_1_VERSION : 0);
 }
 
 int load_address(const char *text, struct sockaddr_in *address)
@@ -99,13 +103,12 @@ int load_net_open(const char *where)
 {
 	static const char *const names[] = {[UDP] = "udp:", [TCP] = "tcp:", [TLS] = "tls:"};
 	struct port *port = &net.ports[net.port_count];
-	struct sockaddr_in address;
 	int on = 1, size = BUFFER_BYTES;
 
 	for (port->transport = UDP; strncmp(where, names[port->transport], 4) != 0; port->transport++)
 		if (port->transport == TLS)
 			return -EINVAL;
-	if (load_address(where + 4, &address) != 0 || net.port_count == PORTS_MAX ||
+	if (load_address(where + 4, &port->address) != 0 || net.port_count == PORTS_MAX ||
 	    (port->transport == TLS && !net.tls))
 		return -EINVAL;
 	port->fd =
@@ -114,7 +117,7 @@ int load_net_open(const char *where)
 		return -errno;
 	setsockopt(port->fd, SOL_SOCKET, port->transport == UDP ? SO_RCVBUF : SO_REUSEADDR,
 		   port->transport == UDP ? &size : &on, sizeof(int));
-	if (bind(port->fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	if (bind(port->fd, (struct sockaddr *)&port->address, sizeof(port->address)) != 0 ||
 	    (port->transport != UDP && listen(port->fd, BACKLOG) != 0))
 		return -errno;
 	int rc = watch(port->fd, EPOLLIN, SOURCE_PORT, (unsigned)net.port_count, EPOLL_CTL_ADD);
@@ -174,31 +177,75 @@ void load_net_reset_all(void)
 		link_reset(&net.links[i]);
 }
 
-static void link_accept(int number)
+/* to: opened by us, NULL: accepted. */
+static struct link *link_new(int fd, int number, const struct sockaddr_in *to)
 {
-	struct port *port = &net.ports[number];
-	int fd = accept4(port->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
+	int on = 1;
 	unsigned i = 0;
 
-	if (fd < 0)
-		return;
 	while (i < LINKS_MAX && net.links[i].fd >= 0)
 		i++;
 	if (i == LINKS_MAX) {
 		close(fd);
-		return;
+		return NULL;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	struct link *link = &net.links[i];
 	link->fd = fd;
 	link->port = number;
-	link->greeted = port->transport == TCP;
-	if (port->transport == TLS) {
-		link->ssl = SSL_new(net.tls);
+	link->to = to ? *to : (struct sockaddr_in){0};
+	link->greeted = net.ports[number].transport == TCP;
+	if (!link->greeted) {
+		link->ssl = SSL_new(to ? net.tls_client : net.tls);
 		SSL_set_fd(link->ssl, fd);
-		SSL_set_accept_state(link->ssl);
+		(to ? SSL_set_connect_state : SSL_set_accept_state)(link->ssl);
 	}
 	watch(fd, EPOLLIN, SOURCE_LINK, i, EPOLL_CTL_ADD);
+	return link;
+}
+
+static void link_accept(int number)
+{
+	int fd = accept4(net.ports[number].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		link_new(fd, number, NULL);
+}
+
+/* "Via: SIP/2.0/TCP 192.0.2.1:5060;branch=..." */
+static int via_address(const char *text, struct sockaddr_in *address)
+{
+	const char *via = strstr(text, "\r\nVia: SIP/2.0/"),
+		   *host = via ? strchr(via + strlen("\r\nVia: "), ' ') : NULL;
+	char where[64];
+	size_t length = host ? strcspn(host + 1, ";\r") : 0;
+
+	if (!host || length >= sizeof(where))
+		return -EINVAL;
+	memcpy(where, host + 1, length);
+	where[length] = '\0';
+	return load_address(where, address);
+}
+
+/* RFC 3261 18.2.2: an answer whose connection has ended goes over another one, to where its Via says. */
+static struct link *link_again(int number, const char *answer)
+{
+	struct sockaddr_in to, from = net.ports[number].address;
+
+	if (strncmp(answer, "SIP/2.0 ", 8) != 0 || via_address(answer, &to) != 0)
+		return NULL;
+	for (unsigned i = 0; i < LINKS_MAX; i++)
+		if (net.links[i].fd >= 0 && net.links[i].port == number &&
+		    memcmp(&net.links[i].to, &to, sizeof(to)) == 0)
+			return &net.links[i];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	from.sin_port = 0;
+	if (fd >= 0 && (bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
+			(connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd < 0 ? NULL : link_new(fd, number, &to);
 }
 
 /* What a call of OpenSSL means: 0 is "again", negative the end. */
@@ -285,17 +332,17 @@ static void link_deliver(struct link *link)
 	}
 }
 
+static void link_greet(struct link *link)
+{
+	int rc = SSL_do_handshake(link->ssl);
+
+	link->greeted = rc == 1;
+	if (!link->greeted && tls_result(link, rc) < 0)
+		link_close(link);
+}
+
 static void link_read(struct link *link)
 {
-	if (!link->greeted) {
-		int rc = SSL_do_handshake(link->ssl);
-		if (rc != 1) {
-			if (tls_result(link, rc) < 0)
-				link_close(link);
-			return;
-		}
-		link->greeted = true;
-	}
 	unsigned generation = link->generation;
 	for (;;) {
 		ssize_t n = link_receive(link, link->in + link->in_length, sizeof(link->in) - 1 - link->in_length);
@@ -341,6 +388,8 @@ void load_net_send(const struct load_from *to, const char *text, size_t length)
 		return;
 	}
 	struct link *link = link_of(to);
+	if (!link)
+		link = link_again(to->port, text);
 	char *out = link ? realloc(link->out, link->out_length + length) : NULL;
 	if (!out)
 		return;
@@ -352,7 +401,9 @@ void load_net_send(const struct load_from *to, const char *text, size_t length)
 
 static void link_serve(struct link *link, uint32_t events)
 {
-	if (link->fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+	if (link->fd >= 0 && !link->greeted)
+		link_greet(link);
+	if (link->fd >= 0 && link->greeted && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		link_read(link);
 	if (link->fd >= 0 && link->out_length > 0)
 		link_flush(link);

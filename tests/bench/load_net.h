@@ -34,7 +34,7 @@ int load_address(const char *text, struct sockaddr_in *address);
 /** Also watches fd: ready() is called when it can be read. */
 int load_net_watch(int fd, void (*ready)(int fd));
 
-/** Whatever cannot be sent is lost: a connection that ended meanwhile is not opened again. */
+/** Whatever cannot be sent is lost; an answer whose connection ended meanwhile goes over a new one. */
 void load_net_send(const struct load_from *to, const char *text, size_t length);
 
 /** Serves for at most ms milliseconds. */
