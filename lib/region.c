@@ -83,6 +83,11 @@ void region_set_revision(struct region *region, const char *store_id, uint64_t r
 	atomic_store(&region->revision_sequence, sequence + 2);
 }
 
+bool region_published(const struct region *region)
+{
+	return region_ready(region) && atomic_load(&region->store_id[0]) != 0;
+}
+
 static uint64_t read_revision(const struct region *region, char text[sizeof(region->store_id)])
 {
 	for (size_t i = 0; i < sizeof(region->store_id) / 8; i++) {

@@ -12,6 +12,7 @@
 #ifndef TRUNKGATE_REGION_H
 #define TRUNKGATE_REGION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ const struct region *region_view(const void *memory, size_t size);
 
 /** Writer: names the store and revision that the region now shows. */
 void region_set_revision(struct region *region, const char *store_id, uint64_t revision);
+
+/** Has the writer published all that there is? Until then look-ups may answer -EAGAIN. */
+bool region_published(const struct region *region);
 
 /** What was last named, or revision 0 and "" before that. */
 uint64_t region_revision(const struct region *region, char store_id[REGION_STORE_ID_SIZE]);

@@ -13,7 +13,7 @@
 #include "field.h"
 
 /** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty,
- * -4 empty, but this Kamailio has just started. */
+ * -4 empty or not complete, but this Kamailio has just started. */
 int sender_identify(struct sip_msg *msg);
 /** The group that sent this message, without setting anything. 0 or -errno. */
 int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1]);

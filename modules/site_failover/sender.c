@@ -10,11 +10,21 @@
 #include "dialog_token.h"
 #include "glue.h"
 #include "place.h"
+#include "region.h"
 #include "script.h"
 #include "state.h"
 
-/* So long after the start of Kamailio the first topology may still come: the worker takes about 0.1 s. */
+/* So long after the start of Kamailio the first publication may still come: the worker takes about 0.1 s. */
 enum { START_MS = 3000 };
+
+static bool is_starting(void)
+{
+	static bool over;
+	if (!over)
+		over = region_published(site_state.provisioning.region) ||
+		       site_clock_ms() - site_state.started_ms >= START_MS;
+	return !over;
+}
 
 static const enum transport transport_of[] = {
 	[PROTO_UDP] = TRANSPORT_UDP,
@@ -99,8 +109,11 @@ int sender_identify(struct sip_msg *msg)
 	int result = identify(&msg->rcv, &found);
 	if (result == -ENOENT && msg->first_line.type == SIP_REQUEST)
 		result = dialog_route_sender(msg, &found);
+	/* a dialog needs the topology alone, a new one the numbers too */
+	if ((result == -EAGAIN || starts_dialog(msg)) && is_starting())
+		return -4;
 	if (result == -EAGAIN)
-		return site_clock_ms() - site_state.started_ms < START_MS ? -4 : -3;
+		return -3;
 	if (result)
 		return result == -EPROTOTYPE ? -2 : -1;
 	if (call_state_set_int(CALL_SIDE, found.side) || call_state_set_str(CALL_GROUP, str_of(found.group)) ||

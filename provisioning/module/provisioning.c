@@ -23,6 +23,9 @@
 
 MODULE_VERSION
 
+/* So long connections wait at most for the first publication; the worker takes about 0.1 s. */
+enum { PUBLISH_MS = 2000, PUBLISH_STEP_MS = 5 };
+
 static struct {
 	char *store, *socket, *worker, *region, *nameservers;
 	int region_size; /* MB; 0: region_size_default */
@@ -131,6 +134,18 @@ static void region_close(void)
 	state.region_fd = -1;
 }
 
+/*
+ * What comes over TCP nobody repeats: it waits in the listening sockets, which are read only after this. Datagrams are
+ * read already.
+ */
+static void publication_await(void)
+{
+	for (int waited = 0; waited < PUBLISH_MS && !region_published(state.region); waited += PUBLISH_STEP_MS)
+		usleep(PUBLISH_STEP_MS * 1000);
+	if (!region_published(state.region))
+		LM_WARN("nothing was published within %d ms: calls are refused until it is\n", PUBLISH_MS);
+}
+
 static int child_init(int rank)
 {
 	if (rank != PROC_MAIN) {
@@ -153,6 +168,7 @@ static int child_init(int rank)
 						    .region_fd = state.region_fd},
 			       parent);
 	region_close();
+	publication_await();
 	return 0;
 }
 

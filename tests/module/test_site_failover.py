@@ -4,10 +4,12 @@
 import pathlib
 import re
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from harness.paths import binary
 from harness.sip import Call, Endpoint, token
 from harness.site_failover import Gateway
 from harness.wait import wait_until
@@ -21,6 +23,38 @@ class TestEmpty(Gateway):
         status, text = self.kamailio.rpc("site_failover.list")
         self.assertNotEqual(status, 0)
         self.assertIn("503", text)
+
+
+class TestStart(Gateway):
+    transports = {"operator": "TCP"}
+
+    def use_slow_worker(self):
+        slow = self.folder.write("slow-worker", f'#!/bin/sh\nsleep 0.7\nexec {binary("trunkgate-worker")} "$@"\n')
+        slow.chmod(0o755)
+        path = pathlib.Path(self.kamailio.cfg_file)
+        path.write_text(path.read_text().replace(str(binary("trunkgate-worker")), str(slow)))
+
+    def call_at_once(self, calls):
+        """As soon as Kamailio listens."""
+        def connected():
+            try:
+                return self.west._connect(self.proxy)
+            except OSError:
+                return None
+
+        wait_until(connected, 5, "Kamailio listens", 0.001)
+        calls.append(self.west.invite(self.proxy, "+15551230001"))
+
+    def test_what_comes_over_tcp_before_the_store_is_read_is_served_and_not_refused(self):
+        self.use_slow_worker()
+        self.kamailio.stop()
+        calls = []
+        caller = threading.Thread(target=self.call_at_once, args=(calls,))
+        caller.start()
+        self.kamailio.start()
+        caller.join()
+        self.teams.served(call_id=calls[0].call_id).reply(486)
+        self.assertEqual(calls[0].final().status, 486)
 
 
 class TestIdentify(Gateway):

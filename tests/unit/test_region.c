@@ -43,7 +43,9 @@ static void test_revision_and_store_id_come_back_together(void **state)
 	char id[REGION_STORE_ID_SIZE];
 	(void)state;
 	assert_int_equal(region_format(memory, region_size_min, &region), 0);
+	assert_false(region_published(region));
 	region_set_revision(region, "01234567-89ab-4def-8123-456789abcdef", 42);
+	assert_true(region_published(region));
 	assert_int_equal(region_revision(region, id), 42);
 	assert_string_equal(id, "01234567-89ab-4def-8123-456789abcdef");
 	munmap(memory, region_size_min);
