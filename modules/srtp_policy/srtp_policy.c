@@ -113,13 +113,22 @@ static int refuse_request(struct sip_msg *msg, const struct decision *decision)
 	return 1;
 }
 
+/* A script may drop the reply after it: tm would take its transaction for that of the next message. */
+static void leave_transaction(struct sip_msg *msg)
+{
+	if (get_route_type() == CORE_ONREPLY_ROUTE)
+		policy_state.tm.t_unref(msg);
+}
+
 static int refuse_answer(struct sip_msg *msg, const struct decision *decision)
 {
 	char line[LINE_MAX_LENGTH];
 	str headers = {.s = line, .len = (int)refusal_headers(decision, line)};
 	str reason = str_of(decision->reason);
 
-	if (policy_state.site.refuse_answer(msg, decision->code, &reason, &headers) < 0)
+	int refused = policy_state.site.refuse_answer(msg, decision->code, &reason, &headers);
+	leave_transaction(msg);
+	if (refused < 0)
 		return 2;
 	policy_count(answers_refused);
 	return 1;
@@ -139,13 +148,6 @@ static int ki_srtp_policy_refuse(struct sip_msg *msg)
 	if (msg->first_line.type == SIP_REPLY)
 		answer_mark_refused(msg);
 	return message_strip(msg) ? 1 : -1;
-}
-
-/* A script may drop the reply after it: tm would take its transaction for that of the next message. */
-static void leave_transaction(struct sip_msg *msg)
-{
-	if (get_route_type() == CORE_ONREPLY_ROUTE)
-		policy_state.tm.t_unref(msg);
 }
 
 static int ki_srtp_policy_restore(struct sip_msg *msg)

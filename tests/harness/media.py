@@ -17,10 +17,11 @@ INTRUDER, INTRUDERS_TONE = "127.0.9.9", 1200
 class MediaCase(Case):
     MEDIA = {"teams-oc": "SRTP"}
     LIMITED = ()
+    CHILDREN = 2
 
     @classmethod
     def prepare(cls):
-        cls.gateway = Gateway(cls.folder)
+        cls.gateway = Gateway(cls.folder, children=cls.CHILDREN)
         document = cls.gateway.document
         cls.gateway.document = lambda: cls.changed(document())
         cls.start_for_all(cls.gateway)

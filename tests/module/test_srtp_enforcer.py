@@ -203,6 +203,21 @@ class Enforced:
             self.assertEqual(reply["result"], "error")
             self.assertFalse(self.doors.exists(call), flag)
 
+    def test_an_answer_is_judged_whatever_was_offered(self):
+        """Nothing of a call is remembered: not which call there is, nor which tags were offered."""
+        for call, tags in (("unknown", ("a", "b")), ("known", ("x", "b")), ("known", ("x", "y")), ("known", ("a", "y")),
+                           ("known", ("b", "a")), ("known", ("a", "b"))):
+            for suites in ((self.allowed[0],), ("NULL_HMAC_SHA1_80",), ()):
+                with self.subTest(f"{call} {tags} {suites}"):
+                    self.doors.ng("offer", call_id="known", from_tag="a", transport_protocol="RTP/SAVP", sdp=body())
+                    reply = self.doors.ng("answer", call_id=call, from_tag=tags[0], to_tag=tags[1],
+                                          sdp=body(section("RTP/SAVP", suites)))
+                    if suites != (self.allowed[0],):
+                        self.assertRegex(reply["error-reason"], "^srtp_enforcer: .*(no allowed SRTP suite|without a key)")
+                    elif ok(reply):
+                        self.assertEqual(faults(reply["sdp"], self.allowed), [])
+                    self.doors.end("known")
+
     def test_parameters_that_weaken_are_refused(self):
         for more in (" UNENCRYPTED_SRTP", " UNENCRYPTED_SRTCP", " UNAUTHENTICATED_SRTP", "|2^20|1:4 UNENCRYPTED_SRTP"):
             reply = self.doors.ng("offer", call_id=self.doors.call(), from_tag="a",

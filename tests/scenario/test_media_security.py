@@ -75,6 +75,28 @@ class TestRefusedAnswers(MediaCase):
         self.assertEqual(self.plain_on_the_secured_leg(), [])
 
 
+class TestOneWorker(MediaCase):
+    """What is left of a dropped reply is found by the next message of the same process."""
+
+    CHILDREN = 1
+
+    def test_next_message_after_a_refused_answer_goes_its_way(self):
+        waiting, waiting_served = self.call()
+        waiting_served.reply(200, body=self.secure("teams"))
+        waiting.final(status=200)
+        call, served = self.call()
+        served.reply(200, body=self.plain("teams"))
+        self.west.response(488, "INVITE", call_id=call.call_id)  # no ACK: the next message is the other call's
+        waiting.ack()
+        waiting_served.acked()
+        request = waiting.dialog_request("UPDATE", body=self.plain("west"))
+        arrived = self.teams.request("UPDATE", call_id=waiting.call_id)
+        self.teams.reply(arrived, 200, body=self.plain("teams"))
+        self.west.wait(lambda m: m.status == 488 and m.method == "UPDATE" and m.cseq == request.cseq)
+        waiting.dialog_request("BYE")
+        waiting_served.ended()
+
+
 class TestNeverAcceptable(MediaCase):
     """What rtpengine could not make acceptable is refused before it hears of it, and the call goes on."""
 
