@@ -98,7 +98,8 @@ _Noreturn static void give_up(const char *text)
 	guard.log_stderr = true;
 	report(LOG_ERR, "rtpengine is not started", text, (struct span){"", 0});
 	guard.log_stderr = false;
-	report(LOG_ERR, "rtpengine is not started", text, (struct span){"", 0});
+	if (!getenv("JOURNAL_STREAM")) /* else systemd has it from stderr */
+		report(LOG_ERR, "rtpengine is not started", text, (struct span){"", 0});
 	_exit(EX_CONFIG);
 }
 

@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -679,6 +680,31 @@ class TestStart(Case):
         self.assertIn(f"Environment=LD_PRELOAD={installed[str(PLUGIN)]}", lines)
         self.assertIn("Restart=on-failure", lines)
         self.assertIn(f"AssertPathExists={installed[str(PLUGIN)]}", lines)
+
+    def test_systemd_understands_the_drop_in(self):
+        unit = pathlib.Path("/usr/lib/systemd/system/rtpengine-daemon.service")
+        if not shutil.which("systemd-analyze") or not unit.exists():
+            self.skipTest("no systemd-analyze, or no unit of rtpengine")
+        folder = self.folder / "units"
+        (folder / f"{unit.name}.d").mkdir(parents=True)
+        shutil.copy(unit, folder)
+        text = (PLUGIN.parent / "trunkgate.conf").read_text()
+        for drop_in, faults in ((text, 0), (text.replace("[Service]\n", "[Service]\nRestrat=always\n"), 1),
+                                (text.replace("=on-failure", "=on-falure"), 1), (text.replace("=+/bin/sh", "=+bin/sh"), 1)):
+            (folder / f"{unit.name}.d" / "trunkgate.conf").write_text(drop_in)
+            done = subprocess.run(["systemd-analyze", "verify", "--man=no", folder / unit.name], capture_output=True,
+                                  text=True)
+            self.assertEqual(len(re.findall(r"trunkgate\.conf:\d+", done.stderr)), faults, done.stderr)
+
+    def test_the_drop_in_starts_nothing_without_the_plugin(self):
+        lines = (PLUGIN.parent / "trunkgate.conf").read_text().splitlines()
+        check = next(line for line in lines if line.startswith("ExecStartPre=")).partition("=")[2].replace("$$", "$")
+        plugin = next(line for line in lines if line.startswith("Environment=")).rpartition("=")[2]
+        for preload, status in ((plugin, 0), (f"{plugin}:/x.so", 0), ("/x.so", 1), (None, 1)):
+            done = subprocess.run(["env", *([f"LD_PRELOAD={preload}"] if preload else []), *shlex.split(check)],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, status, preload)
+            self.assertEqual("srtp_enforcer is not in LD_PRELOAD" in done.stderr, status == 1, preload)
 
     @staticmethod
     def checked(rtpengine):
