@@ -22,6 +22,7 @@
 #include "script.h"
 #include "state.h"
 #include "statistics.h"
+#include "tls_errors.h"
 #include "observed.h"
 
 MODULE_VERSION
@@ -347,6 +348,7 @@ static int mod_init(void)
 		LM_ERR("out of shared memory\n");
 		return -1;
 	}
+	tls_errors_init();
 	return prober_register() < 0 ? -1 : 0;
 }
 

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TLS as the reference says: sslscan of Kamailio with the shipped tls.cfg and openssl.cnf."""
+"""TLS as the reference says (sslscan, with the shipped tls.cfg and openssl.cnf); handshakes that fail harm nobody else."""
 
 import shutil
 import socket
+import ssl
+import struct
 import subprocess
+import time
 import unittest
+import warnings
 import xml.etree.ElementTree
 
 from harness import Case, Kamailio, free_port, wait_until
 from harness.daemon import run
+from harness.gateway import Gateway
 from harness.paths import ROOT
+from harness.sip import Message, token
 
 CONFIG = ROOT / "kamailio-cfg"
 TLS_1_3 = {"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"}
@@ -84,3 +90,54 @@ class TestTls(Case):
         for section in text.split("[")[1:]:
             self.assertIn("\nrequire_certificate = yes\n", section)
             self.assertIn("\nverify_certificate = yes\n", section)
+
+
+class TestBrokenHandshakes(Case):
+    """Strangers whose handshakes fail in each way, and a peer whose connection is well in the same process."""
+
+    @classmethod
+    def prepare(cls):
+        cls.gateway = cls.start_for_all(Gateway(cls.folder, signalling={"teams-oc": "TLS"}, children=1))
+        cls.teams = cls.gateway.peer["teams-1"]
+
+    def options(self):
+        """Over the peer's own connection to us."""
+        call_id = token("options")
+        proxy = (self.gateway.host, self.gateway.tls_port)
+        self.teams.send(Message(f"OPTIONS sip:{proxy[0]} SIP/2.0", [
+            ("Via", self.teams.via()), ("Max-Forwards", 70), ("From", f"<sip:{self.teams.host}>;tag=1"),
+            ("To", f"<sip:{proxy[0]}>"), ("Call-ID", call_id), ("CSeq", "1 OPTIONS")]), proxy)
+        self.assertEqual(self.teams.response((200, 699), "OPTIONS", call_id=call_id).status, 200)
+
+    def hello(self):
+        """The first message of a client that knows nothing newer than TLS 1.1."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        out = ssl.MemoryBIO()
+        with self.assertRaises(ssl.SSLWantReadError):
+            context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+        return out.read()
+
+    def break_handshakes(self, count):
+        hello, address = self.hello(), (self.gateway.host, self.gateway.tls_port)
+        for number in range(count):
+            with socket.create_connection(address, 2) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.send(hello)
+                # RST, before or after the alert: a different moment each time
+                until = time.perf_counter() + number % 50 * 10e-6
+                while time.perf_counter() < until:
+                    pass
+
+    def test_end_no_other_connection(self):
+        self.options()
+        connection = self.teams._connections[self.gateway.host, self.gateway.tls_port]
+        for _ in range(40):
+            self.break_handshakes(50)
+            self.options()
+            self.assertIs(self.teams._connections.get((self.gateway.host, self.gateway.tls_port)), connection)
+        self.assertNotIn("src addr: 127.0.2.10", self.gateway.kamailio.log())
