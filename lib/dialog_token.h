@@ -20,7 +20,8 @@ const char *direction_name(enum direction direction); /**< "to-service", "to-ope
 enum dialog_policy {
 	DIALOG_INGRESS_SECURED = 1, /**< who started it offered SRTP: its side stays so */
 	DIALOG_INGRESS_SHARED =
-		2, /**< several peers share the source prefix of who started it: ingress is any of them */
+		2,             /**< several peers share the source prefix of who started it: ingress is any of them */
+	DIALOG_LATE_OFFER = 4, /**< its INVITE had no SDP */
 };
 
 struct dialog {

@@ -35,5 +35,6 @@ size_t header_line(const struct region *region, const struct header_settings *se
 	const struct service *service = service_by_id(set.service);
 	if (!service || !service->custom_header || !*attribute_set_header(&set))
 		return 0;
-	return (size_t)snprintf(line, HEADER_LINE_MAX + 1, "%s: %s\r\n", settings->name, attribute_set_header(&set));
+	char *end = stpcpy(stpcpy(stpcpy(stpcpy(line, settings->name), ": "), attribute_set_header(&set)), "\r\n");
+	return (size_t)(end - line);
 }

@@ -6,6 +6,7 @@
 #include "call_state.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,29 +14,45 @@
 
 #include "glue.h"
 
-enum { FIELDS_MAX = 32, TEXT_ROOM = 2048 };
+enum { NAMED_MAX = 11, FIELDS_MAX = CALL_FIELDS + 1 + NAMED_MAX, TEXT_ROOM = 2048 };
 
 enum kind { EMPTY, NUMBER, TEXT };
 
 struct field {
-	char name[CALL_FIELD_MAX + 1];
 	enum kind kind;
 	int number;
 	uint16_t at, length, room; /* of the text */
 };
 
+/* After those of enum call_field one that is always empty, then those that scripts named. */
 struct block {
-	unsigned fields, text_used;
+	unsigned named, text_used;
 	struct field field[FIELDS_MAX];
+	char name[NAMED_MAX][CALL_FIELD_MAX + 1];
 	char text[TEXT_ROOM];
+};
+
+static const char *const names[CALL_FIELDS] = {
+	[CALL_SIDE] = "side",       [CALL_GROUP] = "group",         [CALL_IN] = "in",
+	[CALL_DIRECTION] = "dir",   [CALL_ATTRIBUTES] = "attr",     [CALL_ACCOUNT] = "account",
+	[CALL_SERVICE] = "service", [CALL_OUT_GROUP] = "out_group", [CALL_OUT] = "out",
+	[CALL_SECURED] = "secured", [CALL_RELAYED] = "relayed",     [CALL_CALLED] = "called",
+	[CALL_CALLING] = "calling", [CALL_USER] = "user",           [CALL_USER_END] = "user_end",
+	[CALL_CANDIDATES] = "try",  [CALL_SENT] = "sent",           [CALL_TRIED] = "tried",
+	[CALL_END] = "end",         [CALL_HELD] = "held",           [CALL_INGRESS] = "rr_in",
+	[CALL_OPENED] = "open",     [CALL_CLAIMED] = "claim",       [CALL_EMERGENCY] = "sos",
+	[CALL_TARGET] = "target",   [CALL_REASON] = "reason",
 };
 
 static str root = STR_STATIC_INIT("tg");
 
+/* xavp_get() without its hash of the name: this is asked some hundred times a call. */
 static struct block *block_now(void)
 {
-	sr_xavp_t *xavp = xavp_get(&root, NULL);
-	return xavp && xavp->val.type == SR_XTYPE_SPTR ? xavp->val.v.vptr : NULL;
+	for (sr_xavp_t *xavp = *xavp_get_crt_list(); xavp; xavp = xavp->next)
+		if (STR_EQ(xavp->name, root))
+			return xavp->val.type == SR_XTYPE_SPTR ? xavp->val.v.vptr : NULL;
+	return NULL;
 }
 
 /* Freed with the list of XAVPs that it is in. */
@@ -44,7 +61,7 @@ static struct block *block_new(void)
 	struct block *block = shm_malloc(sizeof(*block));
 	if (!block)
 		return NULL;
-	block->fields = block->text_used = 0;
+	memset(block, 0, offsetof(struct block, name));
 	sr_xval_t value = {.type = SR_XTYPE_SPTR, .v.vptr = block};
 	if (xavp_add_value(&root, &value, NULL))
 		return block;
@@ -52,55 +69,65 @@ static struct block *block_new(void)
 	return NULL;
 }
 
-static struct field *field_find(struct block *block, const char *name)
+static struct block *block_made(void)
 {
-	for (unsigned i = 0; block && i < block->fields; i++)
-		if (block->field[i].name[0] == name[0] && strcmp(block->field[i].name, name) == 0)
-			return &block->field[i];
-	return NULL;
+	struct block *block = block_now();
+	return block ? block : block_new();
 }
 
-static struct field *field_of(const char *name, enum kind kind)
+static const struct field *field_of(const struct block *block, unsigned field, enum kind kind)
 {
-	struct field *field = field_find(block_now(), name);
-	return field && field->kind == kind ? field : NULL;
+	return block && field < FIELDS_MAX && block->field[field].kind == kind ? &block->field[field] : NULL;
 }
 
-static struct field *field_make(struct block *block, const char *name)
+static struct field *field_to_set(struct block *block, unsigned field)
 {
-	struct field *field = field_find(block, name);
-	if (field || block->fields == FIELDS_MAX || strlen(name) > CALL_FIELD_MAX)
-		return field;
-	field = &block->field[block->fields++];
-	*field = (struct field){.kind = EMPTY};
-	strcpy(field->name, name);
+	return block && field < FIELDS_MAX && field != CALL_FIELDS ? &block->field[field] : NULL;
+}
+
+unsigned call_field_known(const char *name)
+{
+	unsigned field = 0;
+	while (field < CALL_FIELDS && strcmp(names[field], name) != 0)
+		field++;
 	return field;
 }
 
-int call_state_int(const char *field, int missing)
+unsigned call_field_named(const char *name, bool make)
 {
-	const struct field *found = field_of(field, NUMBER);
+	struct block *block = make ? block_made() : block_now();
+	if (!block)
+		return CALL_FIELDS;
+	for (unsigned i = 0; i < block->named; i++)
+		if (strcmp(block->name[i], name) == 0)
+			return CALL_FIELDS + 1 + i;
+	if (!make || block->named == NAMED_MAX || strlen(name) > CALL_FIELD_MAX)
+		return CALL_FIELDS;
+	strcpy(block->name[block->named], name);
+	return CALL_FIELDS + 1 + block->named++;
+}
+
+int call_state_int(unsigned field, int missing)
+{
+	const struct field *found = field_of(block_now(), field, NUMBER);
 	return found ? found->number : missing;
 }
 
-bool call_state_has(const char *field)
+bool call_state_has(unsigned field)
 {
-	return field_of(field, NUMBER) != NULL;
+	return field_of(block_now(), field, NUMBER);
 }
 
-str call_state_str(const char *field)
+str call_state_str(unsigned field)
 {
 	struct block *block = block_now();
-	const struct field *found = field_of(field, TEXT);
+	const struct field *found = field_of(block, field, TEXT);
 	return found ? (str){.s = block->text + found->at, .len = found->length} : (str){.s = "", .len = 0};
 }
 
-int call_state_set_int(const char *field, int value)
+int call_state_set_int(unsigned field, int value)
 {
-	struct block *block = block_now();
-	if (!block)
-		block = block_new();
-	struct field *found = block ? field_make(block, field) : NULL;
+	struct field *found = field_to_set(block_made(), field);
 	if (!found)
 		return -ENOMEM;
 	found->kind = NUMBER;
@@ -121,13 +148,11 @@ static int text_place(struct block *block, struct field *field, size_t length)
 	return 0;
 }
 
-int call_state_set_str(const char *field, str value)
+int call_state_set_str(unsigned field, str value)
 {
-	struct block *block = block_now();
+	struct block *block = block_made();
 	size_t length = value.s && value.len > 0 ? (size_t)value.len : 0;
-	if (!block)
-		block = block_new();
-	struct field *found = block ? field_make(block, field) : NULL;
+	struct field *found = field_to_set(block, field);
 	if (!found || text_place(block, found, length))
 		return -ENOMEM;
 	memmove(block->text + found->at, value.s, length); /* it may be a part of the text that it replaces */
@@ -136,9 +161,9 @@ int call_state_set_str(const char *field, str value)
 	return 0;
 }
 
-void call_state_clear(const char *field)
+void call_state_clear(unsigned field)
 {
-	struct field *found = field_find(block_now(), field);
+	struct field *found = field_to_set(block_now(), field);
 	if (found)
 		found->kind = EMPTY;
 }

@@ -14,34 +14,63 @@
 #include <core/xavp.h>
 #include <modules/tm/tm_load.h>
 
-/* the fields that modules share */
-#define CALL_SIDE       "side"      /* int: enum side of the sender of the current request */
-#define CALL_GROUP      "group"     /* str: group that sent the request */
-#define CALL_IN         "in"        /* int: peer that sent it, TOPOLOGY_NONE if several share the source prefix */
-#define CALL_DIRECTION  "dir"       /* int: enum direction of the dialog */
-#define CALL_ATTRIBUTES "attr"      /* int: attribute set, 0 = none */
-#define CALL_ACCOUNT    "account"   /* str */
-#define CALL_SERVICE    "service"   /* str */
-#define CALL_OUT_GROUP  "out_group" /* str: group that gets the call */
-#define CALL_OUT        "out"       /* int: peer that gets it */
-#define CALL_SECURED                                                                                                   \
-	"secured" /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
+/** The fields that modules use; call_state.c has the names by which scripts know them. */
+enum call_field {
+	CALL_SIDE,       /* int: enum side of the sender of the current request */
+	CALL_GROUP,      /* str: group that sent the request */
+	CALL_IN,         /* int: peer that sent it, TOPOLOGY_NONE if several share the source prefix */
+	CALL_DIRECTION,  /* int: enum direction of the dialog */
+	CALL_ATTRIBUTES, /* int: attribute set, 0 = none */
+	CALL_ACCOUNT,    /* str */
+	CALL_SERVICE,    /* str */
+	CALL_OUT_GROUP,  /* str: group that gets the call */
+	CALL_OUT,        /* int: peer that gets it */
+	CALL_SECURED,    /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
+	CALL_RELAYED,    /* int: enum call_relayed: whose offer rtpengine got first */
+	CALL_CALLED,     /* str: number in the request URI */
+	CALL_CALLING,    /* str: number of the caller */
+	CALL_USER,       /* str: user part of the URI that each peer gets, none: the URI stays */
+	CALL_USER_END,   /* str: what follows the peer's address in that URI */
+	/* of site_failover alone */
+	CALL_CANDIDATES, /* str: numbers of the targets still to try, "4,7,9" */
+	CALL_SENT,       /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
+	CALL_TRIED,      /* int: targets that got the call */
+	CALL_END,        /* int: clock when the time for all tries is over */
+	CALL_HELD,       /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
+	CALL_INGRESS,    /* int: the caller's peer in the token */
+	CALL_OPENED,     /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
+	CALL_CLAIMED,    /* int: branch + 1 whose 2xx is the caller's */
+	CALL_EMERGENCY,  /* int: 1 = never refused by capacity, drain or health */
+	CALL_TARGET,     /* str: in an event route: URI of the target */
+	CALL_REASON,     /* str: in an event route: the last failure */
+	CALL_FIELDS,
+};
 
 enum { CALL_FIELD_MAX = 11 }; /**< length of a name */
+
+enum call_relayed { CALL_RELAYED_NOT, CALL_RELAYED_CALLER, CALL_RELAYED_CALLEE };
 
 enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };
 
 /** The number in a field, or @p missing. */
-int call_state_int(const char *field, int missing);
+int call_state_int(unsigned field, int missing);
 /** True if the field has a number. */
-bool call_state_has(const char *field);
+bool call_state_has(unsigned field);
 /** The text in a field, or the empty str. Valid until the field is set again: copy it to keep it. */
-str call_state_str(const char *field);
+str call_state_str(unsigned field);
 /** Each returns 0, or -ENOMEM: no memory, or the fields of a call take more than 2 KB of text. */
-int call_state_set_int(const char *field, int value);
-int call_state_set_str(const char *field, str value);
+int call_state_set_int(unsigned field, int value);
+int call_state_set_str(unsigned field, str value);
 /** Empties a field. */
-void call_state_clear(const char *field);
+void call_state_clear(unsigned field);
+
+/** The field of this name, or CALL_FIELDS: none of enum call_field. */
+unsigned call_field_known(const char *name);
+/**
+ * A field that a script made up, by its name: a number for the functions above, of this call only. CALL_FIELDS, which
+ * they take for an empty one, if there is none and it is not to be made, or no room is left.
+ */
+unsigned call_field_named(const char *name, bool make);
 
 /** What call_state_leave() needs to put things back. */
 struct call_state_scope {

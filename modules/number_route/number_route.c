@@ -23,6 +23,7 @@
 #include "provisioning_api.h"
 #include "service.h"
 #include "topology.h"
+#include "user.h"
 
 MODULE_VERSION
 
@@ -113,6 +114,26 @@ static int w_number_route(struct sip_msg *msg, char *number, char *unused)
 	return ki_number_route(msg, &text);
 }
 
+static int ki_number_called(struct sip_msg *msg)
+{
+	return user_called(msg) ? -1 : 1;
+}
+
+static int w_number_called(struct sip_msg *msg, char *unused1, char *unused2)
+{
+	return ki_number_called(msg);
+}
+
+static int ki_number_calling(struct sip_msg *msg)
+{
+	return user_calling(msg) ? -1 : 1;
+}
+
+static int w_number_calling(struct sip_msg *msg, char *unused1, char *unused2)
+{
+	return ki_number_calling(msg);
+}
+
 static cmd_export_t commands[] = {
 	{.name = "number_route",
 	 .function = w_number_route,
@@ -120,6 +141,8 @@ static cmd_export_t commands[] = {
 	 .fixup = fixup_spve_null,
 	 .free_fixup = fixup_free_spve_null,
 	 .flags = ANY_ROUTE},
+	{.name = "number_called", .function = w_number_called, .flags = REQUEST_ROUTE},
+	{.name = "number_calling", .function = w_number_calling, .flags = REQUEST_ROUTE},
 	{},
 };
 
@@ -223,6 +246,14 @@ static sr_kemi_t kemi[] = {
 	 SR_KEMIP_INT,
 	 ki_number_route,
 	 {SR_KEMIP_STR}},
+	{.mname = STR_STATIC_INIT("number_route"),
+	 .fname = STR_STATIC_INIT("number_called"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_number_called},
+	{.mname = STR_STATIC_INIT("number_route"),
+	 .fname = STR_STATIC_INIT("number_calling"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_number_calling},
 	{},
 };
 

@@ -64,6 +64,7 @@ struct call {
 	uint32_t ingress, egress;
 	uint32_t cseq[ENDS]; /* used already towards this end */
 	bool ended;
+	enum call_relayed relayed;
 	enum end turn; /* who is asked next */
 	struct address addresses[ENDS];
 	uint16_t lengths[TEXTS];
@@ -185,6 +186,31 @@ static bool is_known(uint64_t key)
 	return known;
 }
 
+/* Returns false if there is no such call. */
+static bool mark_relayed(uint64_t key, enum call_relayed by)
+{
+	lock_get(lock_of(key % BUCKETS));
+	struct call *call = *find(key);
+	if (call && !call->relayed)
+		call->relayed = by;
+	lock_release(lock_of(key % BUCKETS));
+	return call;
+}
+
+static enum call_relayed relayed_by(uint64_t key, enum call_relayed missing)
+{
+	lock_get(lock_of(key % BUCKETS));
+	const struct call *call = *find(key);
+	enum call_relayed by = call ? call->relayed : missing;
+	lock_release(lock_of(key % BUCKETS));
+	return by;
+}
+
+static enum call_relayed first_offer(const struct dialog *dialog)
+{
+	return dialog->policy & DIALOG_LATE_OFFER ? CALL_RELAYED_CALLEE : CALL_RELAYED_CALLER;
+}
+
 static bool has_room(void)
 {
 	if (calls_count() < (uint32_t)site_state.parameters.calls_max)
@@ -246,7 +272,7 @@ static bool end(uint64_t key)
 }
 
 /* A BYE may come before the answer to the INVITE is counted. */
-static void remember_ended(uint64_t key)
+static void remember_ended(uint64_t key, enum call_relayed relayed)
 {
 	if (is_known(key) ||
 	    __atomic_load_n(&table->ended, __ATOMIC_RELAXED) >= (uint32_t)site_state.parameters.calls_max)
@@ -254,7 +280,7 @@ static void remember_ended(uint64_t key)
 	struct call *call = shm_malloc(sizeof(*call));
 	if (!call)
 		return;
-	*call = (struct call){.key = key, .ended = true, .due_ms = site_clock_ms() + ENDED_MS};
+	*call = (struct call){.key = key, .ended = true, .relayed = relayed, .due_ms = site_clock_ms() + ENDED_MS};
 	if (insert(call))
 		__atomic_fetch_add(&table->ended, 1, __ATOMIC_RELAXED);
 }
@@ -485,6 +511,7 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
 	if (!call)
 		return;
 	call->caller_tag = hash_of_str(get_from(response)->tag_value);
+	call->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 	begin(call);
 }
 
@@ -528,17 +555,21 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	if (!is_asked_for(dialog))
 		keep_groups_only(&draft);
 	struct call *call = make(&draft);
-	if (call)
-		call->caller_tag = hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+	if (!call)
+		return NULL;
+	call->caller_tag = hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+	call->relayed = first_offer(dialog);
 	return call;
 }
 
 void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver)
 {
-	if (!has_room() || !read_ends(request))
+	if (!read_ends(request))
 		return;
 	uint64_t key = key_of(dialog, request);
-	struct call **learned = is_known(key) ? NULL : shm_malloc(sizeof(struct call *));
+	/* it may have an offer */
+	bool known = mark_relayed(key, forward ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE);
+	struct call **learned = known || !has_room() ? NULL : shm_malloc(sizeof(struct call *));
 	if (!learned)
 		return;
 	*learned = make_learned(dialog, key, request, forward, receiver);
@@ -547,13 +578,16 @@ void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forw
 		free_learned(learned);
 }
 
-void calls_end(const struct dialog *dialog, struct sip_msg *request)
+enum call_relayed calls_end(const struct dialog *dialog, struct sip_msg *request)
 {
+	enum call_relayed by = first_offer(dialog);
 	if (!read_ends(request))
-		return;
+		return by;
 	uint64_t key = key_of(dialog, request);
+	by = relayed_by(key, by);
 	if (!end(key))
-		remember_ended(key);
+		remember_ended(key, by);
+	return by;
 }
 
 /* ------- where the ends of a call are ------- */

@@ -7,9 +7,12 @@
 #ifndef TRUNKGATE_SITE_FAILOVER_CALLS_H
 #define TRUNKGATE_SITE_FAILOVER_CALLS_H
 
+#include <stdbool.h>
+
 #include <core/parser/msg_parser.h>
 #include <modules/tm/tm_load.h>
 
+#include "call_state.h"
 #include "dialog_token.h"
 #include "place.h"
 #include "topology.h"
@@ -27,8 +30,8 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
  * caller sent it; it goes to @p receiver.
  */
 void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver);
-/** BYE. */
-void calls_end(const struct dialog *dialog, struct sip_msg *request);
+/** BYE. Whose offer went to rtpengine first; a call that this node does not know may have had one. */
+enum call_relayed calls_end(const struct dialog *dialog, struct sip_msg *request);
 
 /**
  * Where a request of a counted call goes, whatever the topology says of its peers, as the group that sent it is

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <core/dprint.h>
+#include <core/dset.h>
 #include <core/mem/mem.h>
 #include <core/rand/fastrand.h>
 #include <modules/tm/timer.h>
@@ -16,6 +17,7 @@
 #include "glue.h"
 #include "hop.h"
 #include "load.h"
+#include "node.h"
 #include "peer_choice.h"
 #include "place.h"
 #include "script.h"
@@ -24,8 +26,9 @@
 #include "observed.h"
 
 enum {
-	CANDIDATES_MAX = 256,  /* targets of a group */
-	LIST_MAX = 2048,       /* their numbers */
+	CANDIDATES_MAX = 256, /* targets of a group */
+	LIST_MAX = 2048,      /* their numbers */
+	URI_MAX = 2048,
 	DELIVERY_FAILED = 908, /* tm's mark on a branch that could not be sent */
 	FINAL_LIMIT = 30000,   /* ms: how long our own final answer waits for its ACK (RFC 3261 timer H) */
 };
@@ -173,22 +176,21 @@ static int clock_word(uint32_t later_ms)
 	return (int)(uint32_t)(site_clock_ms() + later_ms);
 }
 
-/* Each field costs an allocation in shared memory: those that are 0 are not made. */
-static void reset(const char *field)
+static bool is_emergency(void)
 {
-	if (call_state_int(field, 0))
-		call_state_set_int(field, 0);
+	return call_state_int(CALL_EMERGENCY, 0) != 0;
+}
+
+int choice_admits(struct sip_msg *msg)
+{
+	struct topology_settings settings;
+	return is_emergency() || site_settings(&settings) || !node_is_closed(&settings) ? 1 : -1;
 }
 
 int choice_emergency(struct sip_msg *msg)
 {
 	site_count(calls_emergency);
 	return call_state_set_int(CALL_EMERGENCY, 1) ? -1 : 1;
-}
-
-static bool is_emergency(void)
-{
-	return call_state_int(CALL_EMERGENCY, 0) != 0;
 }
 
 int choice_select(struct sip_msg *msg, str *group)
@@ -210,8 +212,8 @@ int choice_select(struct sip_msg *msg, str *group)
 		site_count(calls_without_peer);
 		return -2;
 	}
-	reset(CALL_SENT);
-	reset(CALL_TRIED);
+	call_state_set_int(CALL_SENT, 0);
+	call_state_set_int(CALL_TRIED, 0);
 	watch_answers(msg);
 	call_state_set_int(CALL_END, clock_word(settings.max_call_ms));
 	return 1;
@@ -389,12 +391,32 @@ static void note_sent(const struct place *place, const struct topology_settings 
 	__atomic_fetch_add(&observed->calls, 1, __ATOMIC_RELAXED);
 }
 
+/* The called user at this peer. */
+static int write_request_uri(struct sip_msg *msg, const struct place *place)
+{
+	char text[URI_MAX], address[IP_ADDR_MAX_STRZ_SIZE];
+	str user = call_state_str(CALL_USER), end = call_state_str(CALL_USER_END);
+	if (user.len == 0)
+		return 0;
+	ip_addr2sbufz((struct ip_addr *)&place->address, address, sizeof(address));
+	int length =
+		snprintf(text, sizeof(text), "sip:%.*s@%s:%u%.*s", STR_FMT(&user), address, place->port, STR_FMT(&end));
+	str uri = {.s = text, .len = length};
+	return length < (int)sizeof(text) && rewrite_uri(msg, &uri) >= 0 ? 0 : -ENOMEM;
+}
+
 static bool aim(struct sip_msg *msg, const struct place *place)
 {
-	if (hop_aim(msg, place) == 0)
+	if (hop_aim(msg, place) == 0 && write_request_uri(msg, place) == 0)
 		return true;
 	give_back();
 	return false;
+}
+
+int choice_request_flag(struct sip_msg *msg, int flag)
+{
+	const struct cell *cell = cell_now();
+	return cell && cell->uas.request && cell->uas.request->flags & (1U << flag) ? 1 : -1;
 }
 
 int choice_next(struct sip_msg *msg)

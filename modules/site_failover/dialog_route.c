@@ -48,6 +48,8 @@ static uint8_t policy_of_call(void)
 		policy |= DIALOG_INGRESS_SECURED;
 	if (call_state_int(CALL_IN, TOPOLOGY_NONE) == TOPOLOGY_NONE)
 		policy |= DIALOG_INGRESS_SHARED;
+	if (call_state_int(CALL_RELAYED, CALL_RELAYED_NOT) != CALL_RELAYED_CALLER)
+		policy |= DIALOG_LATE_OFFER;
 	return policy;
 }
 
@@ -150,7 +152,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 	int result = way_find(msg, dialog, &way);
 	/* whatever becomes of the BYE, its call is over */
 	if (msg->REQ_METHOD == METHOD_BYE && result != -EPERM)
-		calls_end(dialog, msg);
+		call_state_set_int(CALL_RELAYED, (int)calls_end(dialog, msg));
 	if (result == 0)
 		result = aim_at(msg, &way.receiver, &hop);
 	if (result)

@@ -27,6 +27,11 @@ int choice_select(struct sip_msg *msg, str *group);
 uint32_t choice_first(str *group);
 /** Marks the call: capacity, drain and health refuse it nothing. 1. */
 int choice_emergency(struct sip_msg *msg);
+/** 1, -1: the node is out of service, and this is no emergency call. */
+int choice_admits(struct sip_msg *msg);
+/** Core reply_route, after t_check_trans(): 1 if the request that this response answers has this message flag, or -1.
+ */
+int choice_request_flag(struct sip_msg *msg, int flag);
 /** Aims at the next candidate. 1, -1 none left, -2 the caller gave up. */
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */

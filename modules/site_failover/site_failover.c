@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include <core/dprint.h>
+#include <core/flags.h>
 #include <core/kemi.h>
 #include <core/mod_fix.h>
 #include <core/sr_module.h>
@@ -143,6 +144,22 @@ static int w_emergency(struct sip_msg *msg, char *a, char *b)
 	return choice_emergency(msg);
 }
 
+static int w_admits(struct sip_msg *msg, char *a, char *b)
+{
+	return choice_admits(msg);
+}
+
+static int ki_request_flag(struct sip_msg *msg, int flag)
+{
+	return flag_in_range(flag) ? choice_request_flag(msg, flag) : -1;
+}
+
+static int w_request_flag(struct sip_msg *msg, char *flag, char *b)
+{
+	int number;
+	return get_int_fparam(&number, msg, (fparam_t *)flag) ? -1 : ki_request_flag(msg, number);
+}
+
 static int w_next(struct sip_msg *msg, char *a, char *b)
 {
 	return choice_next(msg);
@@ -216,6 +233,12 @@ static cmd_export_t functions[] = {
 	 .flags = REQUEST_ROUTE},
 	{.name = "site_select", .function = w_select, .param_no = 1, .fixup = fixup_spve_null, .flags = REQUEST_ROUTE},
 	{.name = "site_emergency", .function = w_emergency, .flags = REQUEST_ROUTE},
+	{.name = "site_admits", .function = w_admits, .flags = REQUEST_ROUTE},
+	{.name = "site_request_flag",
+	 .function = w_request_flag,
+	 .param_no = 1,
+	 .fixup = fixup_igp_null,
+	 .flags = REQUEST_ROUTE | CORE_ONREPLY_ROUTE}, /* called by a route[] */
 	{.name = "site_next", .function = w_next, .flags = REQUEST_ROUTE | FAILURE_ROUTE},
 	{.name = "site_retry", .function = w_retry, .flags = FAILURE_ROUTE},
 	{.name = "site_record_route", .function = w_record_route, .flags = REQUEST_ROUTE | BRANCH_ROUTE},
@@ -265,6 +288,15 @@ static sr_kemi_t kemi_functions[] = {
 	 .fname = str_init("site_emergency"),
 	 .rtype = SR_KEMIP_INT,
 	 .func = choice_emergency},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_admits"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = choice_admits},
+	{.mname = str_init("site_failover"),
+	 .fname = str_init("site_request_flag"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_request_flag,
+	 .ptypes = {SR_KEMIP_INT}},
 	{.mname = str_init("site_failover"),
 	 .fname = str_init("site_next"),
 	 .rtype = SR_KEMIP_INT,

@@ -12,19 +12,6 @@
 #include "provisioning_api.h"
 #include "topology.h"
 
-/* fields of $tg(...) that only this module uses */
-#define CALL_CANDIDATES "try" /* str: numbers of the targets still to try, "4,7,9" */
-#define CALL_SENT       "sent" /* int: number of the target that got the call last and whose fate is not known yet, or 0 */
-#define CALL_TRIED      "tried"  /* int: targets that got the call */
-#define CALL_END        "end"    /* int: clock when the time for all tries is over */
-#define CALL_HELD       "held"   /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
-#define CALL_INGRESS    "rr_in"  /* int: the caller's peer in the token */
-#define CALL_OPENED     "open"   /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
-#define CALL_CLAIMED    "claim"  /* int: branch + 1 whose 2xx is the caller's */
-#define CALL_EMERGENCY  "sos"    /* int: 1 = never refused by capacity, drain or health */
-#define CALL_TARGET     "target" /* str: in an event route: URI of the target */
-#define CALL_REASON     "reason" /* str: in an event route: the last failure */
-
 struct site_parameters {
 	int ringing_limit; /* ms: final answer after a provisional above 100 */
 	int late_limit;    /* s: an abandoned branch is remembered that long after its transaction */

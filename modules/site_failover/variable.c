@@ -30,7 +30,7 @@ static uint16_t service_of(const struct topology_view *view, struct span group)
 	return 0;
 }
 
-static bool read_group(const char *field, struct group_copy *copy)
+static bool read_group(unsigned field, struct group_copy *copy)
 {
 	struct topology_view view;
 	struct group_view group;
@@ -54,7 +54,7 @@ static bool read_group(const char *field, struct group_copy *copy)
 	return result == 0;
 }
 
-static bool read_peer(const char *field, struct place *place)
+static bool read_peer(unsigned field, struct place *place)
 {
 	int peer = call_state_int(field, TOPOLOGY_NONE);
 	return peer != TOPOLOGY_NONE && place_find((uint32_t)peer, place) == 0;
@@ -68,19 +68,19 @@ static const char *service_text(uint16_t id)
 
 /* Each gives its text, or NULL: the variable is $null. The text lives until the next call. */
 
-static const char *side_of_sender(const char *field)
+static const char *side_of_sender(unsigned field)
 {
 	int side = call_state_int(field, 0);
 	return side ? side_name((enum side)side) : NULL;
 }
 
-static const char *direction_of_call(const char *field)
+static const char *direction_of_call(unsigned field)
 {
 	int direction = call_state_int(field, 0);
 	return direction ? direction_name((enum direction)direction) : NULL;
 }
 
-static const char *text_field(const char *field)
+static const char *text_field(unsigned field)
 {
 	static char text[PLACE_URI_MAX];
 	str value = call_state_str(field);
@@ -88,44 +88,44 @@ static const char *text_field(const char *field)
 	return text[0] ? text : NULL;
 }
 
-static const char *peer_name(const char *field)
+static const char *peer_name(unsigned field)
 {
 	static struct place place;
 	return read_peer(field, &place) ? place.name : NULL;
 }
 
-static const char *peer_site(const char *field)
+static const char *peer_site(unsigned field)
 {
 	static struct place place;
 	return read_peer(field, &place) ? place.site : NULL;
 }
 
-static const char *group_media(const char *field)
+static const char *group_media(unsigned field)
 {
 	struct group_copy group;
 	return read_group(field, &group) ? media_name(group.media) : NULL;
 }
 
-static const char *group_signalling(const char *field)
+static const char *group_signalling(unsigned field)
 {
 	struct group_copy group;
 	return read_group(field, &group) ? transport_name(group.transport) : NULL;
 }
 
-static const char *group_default_service(const char *field)
+static const char *group_default_service(unsigned field)
 {
 	struct group_copy group;
 	return read_group(field, &group) ? service_text(group.default_service) : NULL;
 }
 
-static const char *group_service(const char *field)
+static const char *group_service(unsigned field)
 {
 	struct group_copy group;
 	return read_group(field, &group) ? service_text(group.served) : NULL;
 }
 
 /* Both directions: what a call is whose number nobody provisioned; NULL if it is refused. */
-static const char *group_unprovisioned_service(const char *field)
+static const char *group_unprovisioned_service(unsigned field)
 {
 	struct group_copy group;
 	if (!read_group(field, &group))
@@ -136,7 +136,7 @@ static const char *group_unprovisioned_service(const char *field)
 }
 
 /* Does this node take new calls? */
-static const char *state_of_node(const char *field)
+static const char *state_of_node(unsigned field)
 {
 	struct topology_settings settings;
 	if (site_settings(&settings))
@@ -146,15 +146,15 @@ static const char *state_of_node(const char *field)
 	return node_is_closed(&settings) ? "closed" : "drain";
 }
 
-static const char *emergency(const char *field)
+static const char *emergency(unsigned field)
 {
 	return call_state_int(field, 0) ? "1" : NULL;
 }
 
 static const struct {
 	const char *name;
-	const char *(*read)(const char *field);
-	const char *field;
+	const char *(*read)(unsigned field);
+	unsigned field;
 } variables[] = {
 	{"side", side_of_sender, CALL_SIDE},
 	{"group", text_field, CALL_GROUP},
@@ -173,7 +173,7 @@ static const struct {
 	{"out_signalling", group_signalling, CALL_OUT_GROUP},
 	{"target", text_field, CALL_TARGET},
 	{"reason", text_field, CALL_REASON},
-	{"node", state_of_node, ""},
+	{"node", state_of_node, CALL_FIELDS},
 	{"emergency", emergency, CALL_EMERGENCY},
 	{},
 };

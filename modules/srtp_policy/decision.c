@@ -236,6 +236,7 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
 	if (find_parties(msg, answers, &parties))
 		return unknown_parties(msg);
+	media_begins(msg, parties.from_caller != answers);
 	policy_count(checked);
 	if (found < 0)
 		return refuse_unreadable(msg, decision, &parties.sender);

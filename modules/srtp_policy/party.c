@@ -36,7 +36,7 @@ static void copy_text(char to[FIELD_NAME_MAX + 1], struct span text)
 	to[length] = '\0';
 }
 
-static struct names names_of(const char *group, const char *peer, enum call_secured bit)
+static struct names names_of(unsigned group, unsigned peer, enum call_secured bit)
 {
 	struct names names = {.peer = (uint32_t)call_state_int(peer, TOPOLOGY_NONE),
 			      .bound = call_state_int(CALL_SECURED, 0) & bit};
@@ -49,6 +49,7 @@ static struct names names_of(const char *group, const char *peer, enum call_secu
 struct request {
 	struct names requester, answerer;
 	bool by_caller; /* the requester began the dialog */
+	enum call_relayed relayed;
 };
 
 static bool is_by_caller(void)
@@ -64,6 +65,7 @@ static void read_request(struct request *request)
 	request->requester = names_of(CALL_GROUP, CALL_IN, CALL_SECURED_SENDER);
 	request->answerer = names_of(CALL_OUT_GROUP, CALL_OUT, CALL_SECURED_RECEIVER);
 	request->by_caller = is_by_caller();
+	request->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 }
 
 /* The transaction of a reply, or NULL. The reference is tm's own to give back, when it handles this reply. */
@@ -135,6 +137,35 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 		LM_WARN("groups %s and %s have no SRTP suite in common: no call between them is secured\n",
 			parties->sender.group, parties->receiver.group);
 	return result;
+}
+
+static void set_relayed(enum call_relayed by)
+{
+	if (!call_state_int(CALL_RELAYED, CALL_RELAYED_NOT))
+		call_state_set_int(CALL_RELAYED, (int)by);
+}
+
+void media_begins(struct sip_msg *msg, bool by_caller)
+{
+	enum call_relayed by = by_caller ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE;
+	int branch = 0;
+	struct cell *cell = cell_of_reply(msg, &branch);
+
+	if (!cell) {
+		set_relayed(by);
+		return;
+	}
+	struct call_state_scope scope = call_state_enter(cell);
+	set_relayed(by);
+	call_state_leave(scope);
+}
+
+bool media_begun_by_caller(struct sip_msg *msg)
+{
+	struct request request;
+
+	find_request(msg, &request);
+	return request.relayed != CALL_RELAYED_CALLEE;
 }
 
 /* ------- refused answers ------- */

@@ -25,6 +25,11 @@ struct parties {
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
 int parties_find(struct sip_msg *msg, struct parties *parties);
 
+/** An offer of this end passes on to rtpengine, which may know the call from now on. The first one counts. */
+void media_begins(struct sip_msg *msg, bool by_caller);
+/** False if the callee's offer was the first. */
+bool media_begun_by_caller(struct sip_msg *msg);
+
 /** An answer in a provisional was refused: for the peer, who sends no other, the offer is answered all the same. */
 void answer_mark_refused(struct sip_msg *msg);
 bool answer_was_refused(struct sip_msg *msg);

@@ -249,7 +249,7 @@ static int get_tag(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
 	static char tag[MEDIA_TAG_LENGTH + 1];
 
-	int result = media_tag(msg, true, tag);
+	int result = media_tag(msg, media_begun_by_caller(msg), tag);
 
 	leave_transaction(msg);
 	return result ? pv_get_null(msg, param, value) : pv_get_strzval(msg, param, value, tag);

@@ -8,25 +8,38 @@
 #include "call_state.h"
 #include "glue.h"
 
-/* The name is kept as a C string, which is what fields are named by. */
+/* Fields of our modules have a number; one that a script made up has its name. */
+struct name {
+	unsigned known;
+	char text[CALL_FIELD_MAX + 1];
+};
+
 static int parse(pv_spec_t *spec, str *name)
 {
-	char *field = name && name->len > 0 && name->len <= CALL_FIELD_MAX ? pkg_malloc((size_t)name->len + 1) : NULL;
+	struct name *field = name && name->len > 0 && name->len <= CALL_FIELD_MAX ? pkg_malloc(sizeof(*field)) : NULL;
 
 	if (!field) {
 		LM_ERR("$tg(...) takes the name of a field, at most %d characters\n", CALL_FIELD_MAX);
 		return -1;
 	}
-	memcpy(field, name->s, (size_t)name->len);
-	field[name->len] = '\0';
+	memcpy(field->text, name->s, (size_t)name->len);
+	field->text[name->len] = '\0';
+	field->known = call_field_known(field->text);
 	spec->pvp.pvn.type = PV_NAME_PVAR;
 	spec->pvp.pvn.u.dname = field;
 	return 0;
 }
 
+static unsigned field_of(const pv_param_t *param, bool make)
+{
+	const struct name *name = param->pvn.u.dname;
+
+	return name->known < CALL_FIELDS ? name->known : call_field_named(name->text, make);
+}
+
 static int get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
-	const char *field = param->pvn.u.dname;
+	unsigned field = field_of(param, false);
 	str text = call_state_str(field);
 
 	if (call_state_has(field))
@@ -36,12 +49,11 @@ static int get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 
 static int set(struct sip_msg *msg, pv_param_t *param, int operation, pv_value_t *value)
 {
-	const char *field = param->pvn.u.dname;
-
 	if (!value || (value->flags & PV_VAL_NULL)) {
-		call_state_clear(field);
+		call_state_clear(field_of(param, false));
 		return 0;
 	}
+	unsigned field = field_of(param, true);
 	return (value->flags & PV_VAL_INT ? call_state_set_int(field, (int)value->ri)
 					  : call_state_set_str(field, value->rs))
 		       ? -1

@@ -73,6 +73,7 @@ function ksr_request_route()
 	if result < 0 then
 		refuse(403, "site_identify", result)
 	end
+	KSR.setflag(5)
 	header.custom_header_remove()
 	if KSR.is_CANCEL() then
 		if KSR.tm.t_check_trans() > 0 then
@@ -89,8 +90,15 @@ function ksr_request_route()
 	end
 	KSR.tm.t_check_trans()
 
+	if site.site_admits() < 0 then
+		refuse(503, "site_admits", -1)
+	end
+
 	local to_service = KSR.pv.get("$site(direction)") == "to-service"
-	result = number.number_route(KSR.pv.get(to_service and "$rU" or "$fU"))
+	if number.number_called() < 0 or number.number_calling() < 0 then
+		refuse(404, "number_called", -1)
+	end
+	result = number.number_route(KSR.pv.get(to_service and "$tg(called)" or "$tg(calling)"))
 	header.custom_header_local()
 	if result < 0 then
 		refuse(404, "number_route", result)
@@ -134,6 +142,9 @@ function ksr_reply_route()
 		KSR.x.drop()
 	end
 	if KSR.tm.t_check_trans() < 0 and site.site_answer_dialog() < 0 then
+		KSR.x.drop()
+	end
+	if KSR.is_method_in("I") and site.site_request_flag(5) < 0 then
 		KSR.x.drop()
 	end
 	if KSR.pv.get("$hdr(X-Refuse)") and site.site_refuse_answer(488, "Not Like This") > 0 then

@@ -33,6 +33,16 @@ modparam("provisioning", "store", "@STORE@")
 modparam("provisioning", "socket", "@SOCKET@")
 modparam("provisioning", "worker", "@WORKER@")
 request_route {
+	if (is_present_hf("X-Users")) {
+		number_called();
+		$var(code) = $rc;
+		number_calling();
+		$tg(own) = "kept";
+		append_to_reply("X-Called: $var(code) '$tg(called)' '$tg(user)' '$tg(user_end)'\\r\\n");
+		append_to_reply("X-Calling: '$tg(calling)' $tg(own)\\r\\n");
+		sl_send_reply("200", "OK");
+		exit;
+	}
 	number_route("$rU");
 	$var(code) = $rc;
 	append_to_reply("X-Result: $var(code) $number(found) $number(account) $number(service) '$number(header)'\\r\\n");
@@ -59,11 +69,13 @@ class NumberRoute(Case):
         cls.peer = cls.start_for_all(Endpoint("127.0.0.1"))
 
     def ask(self, user, **headers):
+        return self.ask_uri(f"sip:{user}@127.0.0.1", [(f"X-{key}", value) for key, value in headers.items()])
+
+    def ask_uri(self, uri, headers, caller="<sip:a@b>"):
         call_id = token("call")
-        self.peer.send(Message(f"MESSAGE sip:{user}@127.0.0.1 SIP/2.0", [
-            ("Via", self.peer.via()), ("From", "<sip:a@b>;tag=1"), ("To", "<sip:x@b>"), ("Call-ID", call_id),
-            ("CSeq", "1 MESSAGE"), ("Max-Forwards", 70), *((f"X-{key}", value) for key, value in headers.items())]),
-            ("127.0.0.1", self.port))
+        self.peer.send(Message(f"MESSAGE {uri} SIP/2.0", [
+            ("Via", self.peer.via()), ("From", f"{caller};tag=1"), ("To", "<sip:x@b>"), ("Call-ID", call_id),
+            ("CSeq", "1 MESSAGE"), ("Max-Forwards", 70), *headers]), ("127.0.0.1", self.port))
         return self.peer.response(200, "MESSAGE", call_id=call_id)
 
 
@@ -116,6 +128,40 @@ class Provisioned(NumberRoute):
     def test_a_second_look_up_forgets_the_first(self):
         self.assertEqual(self.ask("+15551230001", Then="+15551230003").get("X-Then"), "0 <null>")
         self.assertEqual(self.ask("+15551230003", Then="+15551230002").get("X-Then"), "1 acme")
+
+    def test_the_called_user_of_each_uri(self):
+        phone = ";user=phone"
+        for uri, called, user, end in (
+                ("sip:+15551230001@x", "+15551230001", "+15551230001", ""),
+                ("sips:+1-555.123(0001)@x", "+15551230001", "+15551230001", ""),
+                ("sip:%2B1555%31230001;npdi;rn=%2b1@x;user=phone", "+15551230001", "+15551230001;npdi;rn=%2b1", phone),
+                ("sip:+15551230001:secret@x;a=b;USER=Phone", "+15551230001", "+15551230001", phone),
+                ("TEL:+1-555;phone-context=a-b", "+1555", "+1555;phone-context=a-b", phone),
+                ("tel:112", "112", "112", phone),
+                ("sip:1-1-2;a-b@x", "112", "1-1-2;a-b", ""),
+                ("sip:%zz1@x", "", "%zz1", ""),
+                ("sip:%001@x", "", "%001", ""),
+                ("sip:alice@x", "alice", "alice", "")):
+            with self.subTest(uri):
+                answer = self.ask_uri(uri, [("X-Users", "1")])
+                values = [text or "<null>" for text in (called, user, end)]
+                self.assertEqual(answer.get("X-Called"), "1 '{}' '{}' '{}'".format(*values))
+        for uri in ("sip:x", "sip:@x", "urn:service:sos", f"sip:{'1' * 1025}@x"):
+            with self.subTest(uri):
+                self.assertRegex(self.ask_uri(uri, [("X-Users", "1")]).get("X-Called"), "^-1 .* '<null>' ")
+
+    def test_the_calling_user_of_each_identity(self):
+        asserted = "P-Asserted-Identity"
+        for caller, headers, calling in (
+                ("<sip:+1-555;npdi@x>", [], "+1555"),
+                ("<sip:x>", [], "<null>"),
+                ("<sip:+1@x>", [(asserted, '"A" <tel:+1-666;npdi>')], "+1666"),
+                ("<sip:+1@x>", [(asserted, "<sip:+1777@x>, <tel:+1888>")], "+1777"),
+                ("<sip:+1@x>", [(asserted, "<sip:x")], "<null>"),
+                ("<sip:+1@x>", [(asserted, "")], "<null>")):
+            with self.subTest(f"{caller} {headers}"):
+                answer = self.ask_uri("sip:x@y", [("X-Users", "1"), *headers], caller)
+                self.assertEqual(answer.get("X-Calling"), f"'{calling}' kept")
 
     def test_a_change_is_seen_by_the_next_call(self):
         for account in ("one", "two"):

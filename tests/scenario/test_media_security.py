@@ -181,6 +181,42 @@ class TestOtherToTag(MediaCase):
         served.ended()
         self.deleted(call)
 
+    def silent_call(self):
+        """Answered, with no SDP in any message."""
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body="")
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(200, body="")
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        return call, served
+
+    def test_first_offer_in_a_later_request_is_forgotten_at_the_end(self):
+        call, served = self.silent_call()
+        call.dialog_request("INVITE", body=self.plain("west"))
+        offer = self.teams.request("INVITE", call_id=call.call_id)
+        self.teams.reply(offer, 200, headers=[("Contact", self.teams.contact)], body=self.secure("teams"))
+        self.west.wait(lambda m: m.status == 200 and m.call_id == call.call_id and m.cseq == 2, what="answer")
+        call.ack()
+        served.acked()
+        self.assertEqual(self.gateway.rtpengine.ng("query", call_id=call.call_id)["result"], "ok")
+        call.dialog_request("BYE")
+        served.ended()
+        self.deleted(call)
+
+    def test_call_without_media_tells_rtpengine_nothing(self):
+        silent, served = self.silent_call()
+        silent.dialog_request("BYE")
+        served.ended()
+        # ended calls are told in their order
+        call, served = self.call()
+        served.reply(486)
+        call.final()
+        self.deleted(call)
+        log = self.gateway.rtpengine.log()
+        self.assertIn(call.call_id, log)
+        self.assertNotIn(silent.call_id, log)
+
 
 class TestHiddenSdp(MediaCase):
     """SDP that one reader sees and another does not; each on its own is a header that may be there."""
