@@ -60,7 +60,8 @@ struct address {
 struct call {
 	struct call *next;
 	uint64_t key, caller_tag;
-	uint64_t due_ms; /* when an end is asked for it next; when it is forgotten, if it has ended */
+	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
+			  */
 	uint32_t ingress, egress;
 	uint32_t cseq[ENDS]; /* used already towards this end */
 	bool ended;
@@ -186,17 +187,6 @@ static bool is_known(uint64_t key)
 	return known;
 }
 
-/* Returns false if there is no such call. */
-static bool mark_relayed(uint64_t key, enum call_relayed by)
-{
-	lock_get(lock_of(key % BUCKETS));
-	struct call *call = *find(key);
-	if (call && !call->relayed)
-		call->relayed = by;
-	lock_release(lock_of(key % BUCKETS));
-	return call;
-}
-
 static enum call_relayed relayed_by(uint64_t key, enum call_relayed missing)
 {
 	lock_get(lock_of(key % BUCKETS));
@@ -314,6 +304,17 @@ static uint64_t next_audit(void)
 	return site_clock_ms() + (uint64_t)site_state.parameters.audit_interval * 1000;
 }
 
+static uint64_t end_unasked(void)
+{
+	uint64_t limit_ms = (uint64_t)site_state.parameters.unasked_limit * 1000;
+	return limit_ms ? site_clock_ms() + limit_ms : UINT64_MAX;
+}
+
+static bool is_askable(const struct call *call)
+{
+	return !call->ended && (call->lengths[CONTACT + CALLER] || call->lengths[CONTACT + CALLEE]);
+}
+
 /* All that is known of a call before it is put into the table. */
 struct draft {
 	struct dialog dialog;
@@ -355,7 +356,6 @@ static struct call *make(struct draft *draft)
 		.egress = dialog->egress,
 		.cseq = {draft->cseq[CALLER], draft->cseq[CALLEE]},
 		.addresses = {draft->addresses[CALLER], draft->addresses[CALLEE]},
-		.due_ms = next_audit(),
 		.turn = CALLEE,
 	};
 	size_t length = 0;
@@ -366,6 +366,7 @@ static struct call *make(struct draft *draft)
 			memcpy(call->text + length, text.s, (size_t)text.len);
 		length += (size_t)text.len;
 	}
+	call->due_ms = is_askable(call) ? next_audit() : end_unasked();
 	return call;
 }
 
@@ -562,13 +563,26 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	return call;
 }
 
+/* Its ends still talk about it. Returns false if there is no such call. */
+static bool refresh(uint64_t key, enum call_relayed by)
+{
+	lock_get(lock_of(key % BUCKETS));
+	struct call *call = *find(key);
+	if (call && !call->relayed)
+		call->relayed = by;
+	if (call && !call->ended && !is_askable(call))
+		call->due_ms = end_unasked();
+	lock_release(lock_of(key % BUCKETS));
+	return call;
+}
+
 void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver)
 {
 	if (!read_ends(request))
 		return;
 	uint64_t key = key_of(dialog, request);
 	/* it may have an offer */
-	bool known = mark_relayed(key, forward ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE);
+	bool known = refresh(key, forward ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE);
 	struct call **learned = known || !has_room() ? NULL : shm_malloc(sizeof(struct call *));
 	if (!learned)
 		return;
@@ -674,11 +688,6 @@ struct question {
 	str texts[TEXTS];
 	char text[TEXT_MAX];
 };
-
-static bool is_askable(const struct call *call)
-{
-	return !call->ended && (call->lengths[CONTACT + CALLER] || call->lengths[CONTACT + CALLEE]);
-}
 
 static enum end other_end(enum end end)
 {
@@ -791,6 +800,30 @@ static void ask_later(uint64_t key)
 	lock_release(lock_of(bucket));
 }
 
+/* Nobody is asked for these, so one whose BYE was lost would count for ever. */
+static bool next_over(size_t bucket, uint64_t now_ms, uint64_t *key)
+{
+	bool found = false;
+	lock_get(lock_of(bucket));
+	for (struct call *call = table->buckets[bucket]; call && !found; call = call->next) {
+		found = !call->ended && !is_askable(call) && now_ms >= call->due_ms;
+		if (found)
+			*key = call->key;
+	}
+	lock_release(lock_of(bucket));
+	return found;
+}
+
+static void end_overdue(size_t bucket, uint64_t now_ms)
+{
+	uint64_t key;
+	while (next_over(bucket, now_ms, &key) && end(key)) {
+		site_count(calls_lost);
+		LM_NOTICE("a live call is counted no more: nothing was heard of it for %d s\n",
+			  site_state.parameters.unasked_limit);
+	}
+}
+
 void calls_audit(void)
 {
 	static struct question question;
@@ -799,6 +832,7 @@ void calls_audit(void)
 	for (size_t i = 0; i < SLICE && asked < AT_ONCE; i++) {
 		size_t bucket = table->next_bucket;
 		forget_ended(bucket, now_ms);
+		end_overdue(bucket, now_ms);
 		while (asked < AT_ONCE && next_due(bucket, now_ms, &question)) {
 			if (ask(&question))
 				ask_later(question.key);

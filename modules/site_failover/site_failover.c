@@ -36,6 +36,7 @@ struct site_state site_state = {
 		       .retry_interval = 30000,
 		       .calls_max = 100000,
 		       .audit_interval = 600,
+		       .unasked_limit = 43200,
 		       .statistics_max = 64},
 };
 
@@ -75,6 +76,7 @@ static param_export_t parameters[] = {
 	{.name = "targets_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.targets_max},
 	{.name = "calls_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.calls_max},
 	{.name = "audit_interval", .type = PARAM_INT, .param_pointer = &site_state.parameters.audit_interval},
+	{.name = "unasked_limit", .type = PARAM_INT, .param_pointer = &site_state.parameters.unasked_limit},
 	{.name = "statistics_max", .type = PARAM_INT, .param_pointer = &site_state.parameters.statistics_max},
 	{.name = "late_answer", .type = PARAM_STRING, .param_pointer = &site_state.parameters.late_answer},
 	{.name = "event_callback", .type = PARAM_STRING, .param_pointer = &site_state.parameters.event_callback},
@@ -106,6 +108,7 @@ static int check_parameters(void)
 		{"targets_max", offsetof(struct site_parameters, targets_max), 16, 65535},
 		{"calls_max", offsetof(struct site_parameters, calls_max), 0, INT_MAX},
 		{"audit_interval", offsetof(struct site_parameters, audit_interval), 0, 86400},
+		{"unasked_limit", offsetof(struct site_parameters, unasked_limit), 0, 604800},
 		{"statistics_max", offsetof(struct site_parameters, statistics_max), 0, 1024},
 		{"retry_interval", offsetof(struct site_parameters, retry_interval), 100, 3600000},
 		{},

@@ -18,6 +18,7 @@ struct site_parameters {
 	int late_max;      /* entries */
 	int targets_max;
 	int calls_max, audit_interval; /* s */
+	int unasked_limit;             /* s: a call that nobody is asked for counts so long; 0: for ever */
 	int statistics_max;            /* targets that have counters */
 	char *late_answer;             /* "end" or "take" */
 	bool take_late;

@@ -97,6 +97,28 @@ class TestLearning(CallsCase):
         self.nobody_counts()
 
 
+class TestLostBye(CallsCase):
+    """Nobody is asked for a call if no peer has a capacity."""
+
+    parameters = 'modparam("site_failover", "unasked_limit", 2)'
+
+    def test_call_of_which_nothing_is_heard_any_more_is_counted_no_more(self):
+        self.live_call()
+        call, served = self.live_call()
+        self.settled("west", 2)
+
+        def refreshed():
+            call.dialog_request("UPDATE")
+            self.west.reply(self.west.request("UPDATE", call_id=call.call_id), 200)
+            self.teams.response(200, "UPDATE", call_id=call.call_id)
+            return self.counter("calls_lost") == 1
+
+        wait_until(refreshed, 8, "the call without a BYE is over", 0.3)
+        self.assertEqual(self.load_of("west"), (1, 0))
+        self.over(call, served)
+        self.nobody_counts()
+
+
 class TestPeerRemoved(CallsCase):
     """The topology loses a peer that has calls: they go on, are acknowledged, and end."""
 
