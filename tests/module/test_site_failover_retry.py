@@ -101,6 +101,11 @@ class TestLimits(Gateway):
     def test_100_moves_on_after_the_progress_limit(self):
         self.assertAlmostEqual(self.moved_after(100), PROGRESS, delta=0.4)
 
+    def test_failure_after_100_moves_on_at_once(self):
+        for status in (408, 503, 504):
+            with self.subTest(status):
+                self.assertLess(self.moved_after(100, status), SILENCE)
+
     def test_ringing_is_waited_for(self):
         for provisional in ((180,), (183,), (100, 180), (100, 155), (100, 183, 180)):
             with self.subTest(provisional):
