@@ -291,6 +291,12 @@ class Enforced:
             common = [one for one in profiles if one in self.profiles]
             self.assertIn(negotiated, common or [None], profiles)
 
+    def test_dtls_towards_the_callee_negotiates_allowed_profiles_only(self):
+        for profiles in [(one,) for one in PROFILES] + list(itertools.combinations(PROFILES, 2)):
+            negotiated = dtls_answered(self.doors, self.identity, profiles)
+            common = [one for one in profiles if one in self.profiles]
+            self.assertIn(negotiated, common or [None], profiles)
+
     def test_the_log_holds_no_key(self):
         self.doors.offer(["NULL_HMAC_SHA1_80"])
         self.doors.offer((), profile="RTP/AVP", flags=["SDES-unencrypted_srtp"])
@@ -318,6 +324,21 @@ def dtls(doors, identity, profiles):
     negotiated = identity.negotiate(("127.0.0.1", own), (doors.rtpengine.address, port), profiles)
     doors.end(call)
     return negotiated
+
+
+def dtls_answered(doors, identity, profiles):
+    """The profile that rtpengine, which begins the handshake, gets from a callee that takes these."""
+    call, own = doors.call(), free_port()
+    server = identity.serve(("127.0.0.1", own), profiles)
+    try:
+        assert ok(doors.ng("offer", call_id=call, from_tag="a", transport_protocol="UDP/TLS/RTP/SAVP", SDES=["off"],
+                           sdp=body()))
+        assert ok(doors.ng("answer", call_id=call, from_tag="a", to_tag="b", SDES=["off"], sdp=body(
+            section("UDP/TLS/RTP/SAVP", lines=identity.line("passive"), port=own))))
+        return server.negotiated()
+    finally:
+        server.stop()
+        doors.end(call)
 
 
 class TestInstalled(Enforced, Case):
@@ -454,6 +475,22 @@ class Hostile:
         grown = {name: after[name] - before[name] for name in after if name != "result" and after[name] != before[name]}
         self.assertEqual(grown, {"requests": 4, "statistics": 1, "request-refused-unreadable-message": 1,
                                  "request-refused-command": 1, "request-refused-no-key": 1})
+
+
+    def test_the_operator_gets_the_counters(self):
+        self.rtpengine.ng("start recording", call_id="x")
+        done = statistics(f"127.0.0.1:{self.rtpengine.port}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        shown = {name: int(value) for name, value in (line.split() for line in done.stdout.splitlines())}
+        asked = self.rtpengine.ng("srtp-enforcer statistics")
+        self.assertEqual(set(shown), set(asked) - {"result"})
+        self.assertEqual(shown["request-refused-command"], asked["request-refused-command"])
+        self.assertGreater(shown["request-refused-command"], 0)
+
+
+def statistics(*words):
+    return subprocess.run([ROOT / "rtpengine-plugins" / "srtp_enforcer" / "srtp-enforcer-statistics", *words],
+                          capture_output=True, text=True)
 
 
 class TestHostileInstalled(Hostile, Case):
@@ -610,6 +647,13 @@ class TestStart(Case):
             rtpengine.start()
         self.assertIn("ended with status 78", str(raised.exception))
         return str(raised.exception)
+
+    def test_counters_of_no_plugin_are_an_error(self):
+        without = self.start(Rtpengine(self.folder))
+        for socket, said in ((f"127.0.0.1:{without.port}", "runs without the plugin"), (f"127.0.0.1:{free_port()}", "does not answer")):
+            done = statistics(socket)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn(said, done.stderr)
 
     def test_an_open_door_keeps_it_from_starting(self):
         for door in ("listen-tcp-ng", "listen-http", "listen-https", "listen-udp", "listen-tcp"):
