@@ -25,11 +25,13 @@ TARGETS = {
 def arguments_parse():
     parser = argparse.ArgumentParser(prog="scripts/bench media", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs")
-    parser.add_argument("--rounds", type=int, help="pairs of measurements (60)")
+    parser.add_argument("--pairs", type=int, help="of rtpengines that are started, with and without the plugin (48)")
+    parser.add_argument("--rounds", type=int, help="measurements of each pair (4)")
     parser.add_argument("--rate", type=int, default=30000, help="packets a second, over both sides (30000)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"which of {', '.join(PARTS)}")
     arguments = parser.parse_args()
-    arguments.rounds = arguments.rounds or (4 if arguments.quick else 60)
+    arguments.pairs = arguments.pairs or (2 if arguments.quick else 48)
+    arguments.rounds = arguments.rounds or 4
     arguments.parts = arguments.parts.split(",")
     if not set(arguments.parts) <= set(PARTS):
         parser.error(f"--parts: of {', '.join(PARTS)}")
@@ -67,7 +69,7 @@ def main():
     report, folder = Report(), Folder("trunkgate-bench")
     try:
         if "plugin" in arguments.parts:
-            media.measure(report, folder, arguments.rounds, arguments.rate)
+            media.measure(report, folder, arguments.pairs, arguments.rounds, arguments.rate)
         if "wait" in arguments.parts:
             wait(report)
     finally:
