@@ -9,11 +9,13 @@ import unittest
 
 from harness import Case, Network, TwoSites, free_port, wait_until
 from harness.name_server import NameServer
+from harness.sites import PORT
 
 SILENCE, SLACK = 1.0, 0.5
 SETTINGS = {"silenceLimitMs": int(SILENCE * 1000), "progressLimitMs": 1500, "downAfter": 2, "upAfter": 1,
             "probeIntervalMs": 500, "probeTimeoutMs": 300}
-TRANSPORTS = ("udp", "tcp")
+SERVICES = {"udp": "_sip._udp.near", "tcp": "_sip._tcp.near", "tls": "_sips._tcp.near"}
+TRANSPORTS = tuple(SERVICES)
 RATE = 20
 
 
@@ -43,7 +45,7 @@ class TestSiteNames(Case):
         for transport in TRANSPORTS:
             for number, host in enumerate(cls.hosts(transport), 1):
                 name = f"sbc{number}-{transport}.near"
-                lines += [f"_sip._{transport}.near 1 SRV {number} 10 5060 {name}", f"{name} 1 A {host}"]
+                lines += [f"{SERVICES[transport]} 1 SRV {number} 10 {PORT[transport]} {name}", f"{name} 1 A {host}"]
         return "\n".join(lines)
 
     @classmethod
@@ -54,7 +56,7 @@ class TestSiteNames(Case):
             if transport not in TRANSPORTS:
                 continue
             first = group["peers"][0]
-            first["host"] = f"_sip._{transport}.near.example"
+            first["host"] = f"{SERVICES[transport]}.example"
             del first["port"]
             first["allowedSignalingSourceAddressPrefixes"] = [f"{host}/32" for host in cls.hosts(transport)]
             del group["peers"][1]
