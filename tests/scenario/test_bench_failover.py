@@ -26,7 +26,7 @@ class TestBenchFailover(Case):
         for system in ("", "dispatcher_"):
             for figure in FIGURES:
                 self.assertIn(f"{system}tcp_blackholed_{figure}", values)
-        self.assertEqual(float(values["tcp_blackholed_lost_calls"]), 0)
+        self.assertEqual(float(values["tcp_blackholed_lost_calls"]), 0, f"{values}\n{remarks}")
         self.assertGreater(float(values["tcp_blackholed_pdd_ms_max"]), 400, "somebody waited for the silence limit")
         self.assertNotIn("not measured", remarks)
 
