@@ -3,8 +3,7 @@
 #include "media_leg.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <string.h>
 
 static const enum srtp_mode modes[] = {
 	[MEDIA_RTP] = SRTP_FORBIDDEN,
@@ -60,16 +59,15 @@ struct words {
 };
 
 /* All words together are shorter than RTPENGINE_WORDS_MAX: a test adds them up. */
-__attribute__((format(printf, 2, 3))) static void say(struct words *words, const char *format, ...)
+static void say(struct words *words, const char *text)
 {
-	va_list arguments;
-	size_t room = RTPENGINE_WORDS_MAX - words->length;
+	size_t length = strlen(text), room = RTPENGINE_WORDS_MAX - 1 - words->length;
 
-	va_start(arguments, format);
-	int length = vsnprintf(words->text + words->length, room, format, arguments);
-	va_end(arguments);
-	if (length > 0)
-		words->length += (size_t)length < room ? (size_t)length : room - 1;
+	if (length > room)
+		length = room;
+	memcpy(words->text + words->length, text, length);
+	words->length += length;
+	words->text[words->length] = '\0';
 }
 
 static void say_suites(struct words *words, const struct media_leg *sender, const struct media_leg *receiver,
@@ -77,6 +75,11 @@ static void say_suites(struct words *words, const struct media_leg *sender, cons
 {
 	uint32_t allowed = ~(uint32_t)0;
 
+	/* all of them in one word: each costs time in Kamailio and rtpengine */
+	if (kind == SDES_NO && sender->policy.mode == SRTP_FORBIDDEN && receiver->policy.mode == SRTP_FORBIDDEN) {
+		say(words, " SDES-off");
+		return;
+	}
 	if (by_sdes(sender))
 		allowed &= sender->policy.suites;
 	if (by_sdes(receiver))
@@ -85,8 +88,10 @@ static void say_suites(struct words *words, const struct media_leg *sender, cons
 		allowed = 0;
 	for (unsigned i = 0; srtp_suites[i].name; i++) {
 		bool is_allowed = allowed >> i & 1 && srtp_suites[i].encrypts;
-		if (is_allowed == (kind == SDES_ONLY))
-			say(words, " SDES-%s-%s", kind == SDES_ONLY ? "only" : "no", srtp_suites[i].name);
+		if (is_allowed != (kind == SDES_ONLY))
+			continue;
+		say(words, kind == SDES_ONLY ? " SDES-only-" : " SDES-no-");
+		say(words, srtp_suites[i].name);
 	}
 }
 
@@ -113,8 +118,8 @@ size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *r
 	struct words words = {.text = text};
 
 	/* ICE-reject: without it rtpengine asks the sender's candidates, and sends media there */
-	say(&words, "%s replace-origin replace-session-connection ICE=remove ICE-reject",
-	    verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
+	say(&words, verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
+	say(&words, " replace-origin replace-session-connection ICE=remove ICE-reject");
 	say_suites(&words, sender, receiver, kind);
 	/* not endpoint-learning=off: rtpengine 10.5 wants a list there and ignores anything else */
 	if (sender->limited)

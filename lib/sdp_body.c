@@ -58,6 +58,9 @@ enum sdp_body sdp_body_kind(struct span type, struct span body)
 		return SDP_BODY_NONE;
 	if (type.len == 0)
 		return SDP_BODY_BAD;
+	/* nearly always: the rest is for what is written in another way */
+	if (type.len == sizeof("application/sdp") - 1 && is_type(type, SPAN_LIT("application/sdp")))
+		return SDP_BODY_OPEN;
 	if (count(type, SPAN_LIT("multipart")) > 0)
 		return kind_of_parts(type, body);
 	if (count(type, SPAN_LIT("sdp")) == 0)

@@ -193,15 +193,13 @@ static int remember(struct sip_msg *msg, const struct parties *parties)
 	return error ? -1 : 1;
 }
 
-static int find_parties(struct sip_msg *msg, bool answers, struct parties *parties)
+/* Who has been secured in this dialog until now. */
+static void bind_parties(struct parties *parties, bool answers)
 {
-	if (parties_find(msg, parties))
-		return -1;
 	struct party *caller = parties->from_caller ? &parties->sender : &parties->receiver;
 	struct party *callee = parties->from_caller ? &parties->receiver : &parties->sender;
 	caller->bound |= agreement_secured(&parties->id, true, answers);
 	callee->bound |= agreement_secured(&parties->id, false, answers);
-	return 0;
 }
 
 /* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
@@ -234,8 +232,9 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 	}
 	if (found == 0)
 		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
-	if (find_parties(msg, answers, &parties))
+	if (parties_find(msg, &parties))
 		return unknown_parties(msg);
+	bind_parties(&parties, answers);
 	media_begins(msg, parties.from_caller != answers);
 	policy_count(checked);
 	if (found < 0)
@@ -262,8 +261,9 @@ int decision_of_receiver(struct sip_msg *msg)
 		LM_ERR("rtpengine left SDP as it was; its parameters write_sdp_pv and read_sdp_pv must not be set\n");
 		return -1;
 	}
-	if (find_parties(msg, current.answers, &parties))
+	if (parties_again(msg, &parties))
 		return unknown_parties(msg);
+	bind_parties(&parties, current.answers);
 	/* what rtpengine leaves in is a promise of ours: nothing that would have to be taken out */
 	struct srtp_policy policy = party_policy(&parties.receiver);
 	if (sdp_check(sdp, &policy, &verdict) == SDP_ACCEPTABLE && verdict.removable == 0)

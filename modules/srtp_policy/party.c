@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include <core/dprint.h>
-#include <core/crypto/md5utils.h>
 #include <core/parser/parse_from.h>
 #include <core/parser/parse_to.h>
 #include <core/route.h>
@@ -115,28 +114,76 @@ static int read_party(const struct topology_view *view, const struct names *name
 	return 0;
 }
 
-int parties_find(struct sip_msg *msg, struct parties *parties)
+static str tag_of_caller(struct sip_msg *msg, const struct request *request)
+{
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
+		return (str)STR_NULL;
+	return request->by_caller ? get_from(msg)->tag_value : get_to(msg)->tag_value;
+}
+
+static int find_dialog(struct sip_msg *msg, str tag, struct agreement_id *id)
+{
+	str source[] = {STR_NULL, str_init("\n"), tag};
+
+	if (!msg->callid || tag.len <= 0)
+		return -EINVAL;
+	source[0] = msg->callid->body;
+	MD5StringArray(id->digest, source, 3);
+	id->digest[AGREEMENT_ID_LENGTH] = '\0';
+	return 0;
+}
+
+static int find_ends(const struct request *request, bool reply, struct parties *parties)
 {
 	struct topology_view view;
-	struct request request;
-	bool reply = msg->first_line.type == SIP_REPLY;
 	int result;
 
-	find_request(msg, &request);
-	parties->from_caller = request.by_caller != reply;
-	if (media_dialog(msg, &parties->id))
-		return -ENOENT;
 	do {
 		if (topology_open(policy_state.provisioning.region, &view))
 			return -ENOENT;
-		result = read_party(&view, reply ? &request.answerer : &request.requester, &parties->sender);
+		result = read_party(&view, reply ? &request->answerer : &request->requester, &parties->sender);
 		if (result == 0)
-			result = read_party(&view, reply ? &request.requester : &request.answerer, &parties->receiver);
+			result =
+				read_party(&view, reply ? &request->requester : &request->answerer, &parties->receiver);
 	} while (!topology_current(&view));
-	if (result == 0 && !media_legs_meet(&parties->sender.leg, &parties->receiver.leg))
+	return result;
+}
+
+/* Of the message in hand: a process handles one after the other. */
+static struct {
+	bool known;
+	unsigned id;
+	struct parties parties;
+} last;
+
+int parties_find(struct sip_msg *msg, struct parties *parties)
+{
+	struct request request;
+	bool reply = msg->first_line.type == SIP_REPLY;
+
+	last.known = false;
+	find_request(msg, &request);
+	parties->from_caller = request.by_caller != reply;
+	str tag = tag_of_caller(msg, &request);
+	if (find_dialog(msg, tag, &parties->id) || find_ends(&request, reply, parties))
+		return -ENOENT;
+	MD5StringArray(parties->tag, &tag, 1);
+	parties->tag[MD5_LEN] = '\0';
+	if (!media_legs_meet(&parties->sender.leg, &parties->receiver.leg))
 		LM_WARN("groups %s and %s have no SRTP suite in common: no call between them is secured\n",
 			parties->sender.group, parties->receiver.group);
-	return result;
+	last.known = true;
+	last.id = msg->id;
+	last.parties = *parties;
+	return 0;
+}
+
+int parties_again(struct sip_msg *msg, struct parties *parties)
+{
+	if (!last.known || last.id != msg->id)
+		return parties_find(msg, parties);
+	*parties = last.parties;
+	return 0;
 }
 
 static void set_relayed(enum call_relayed by)
@@ -192,38 +239,37 @@ bool answer_was_refused(struct sip_msg *msg)
 
 /* ------- tags ------- */
 
-static str tag_of_caller(struct sip_msg *msg)
+static void write_tag(const char *digest, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
 {
-	struct request request;
-
-	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
-		return (str)STR_NULL;
-	find_request(msg, &request);
-	return request.by_caller ? get_from(msg)->tag_value : get_to(msg)->tag_value;
+	memcpy(tag, digest, MD5_LEN);
+	strcpy(tag + MD5_LEN, caller ? "-caller" : "-callee");
 }
 
 int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
 {
-	char digest[MD5_LEN + 1] = "";
-	str source = tag_of_caller(msg);
+	char digest[MD5_LEN + 1];
+	struct request request;
 
+	find_request(msg, &request);
+	str source = tag_of_caller(msg, &request);
 	if (source.len <= 0)
 		return -EINVAL;
 	MD5StringArray(digest, &source, 1);
-	snprintf(tag, MEDIA_TAG_LENGTH + 1, "%s-%s", digest, caller ? "caller" : "callee");
+	write_tag(digest, caller, tag);
 	return 0;
+}
+
+void party_tag(const struct parties *parties, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
+{
+	write_tag(parties->tag, caller, tag);
 }
 
 int media_dialog(struct sip_msg *msg, struct agreement_id *id)
 {
-	str source[] = {STR_NULL, str_init("\n"), tag_of_caller(msg)};
+	struct request request;
 
-	if (!msg->callid || source[2].len <= 0)
-		return -EINVAL;
-	source[0] = msg->callid->body;
-	MD5StringArray(id->digest, source, 3);
-	id->digest[AGREEMENT_ID_LENGTH] = '\0';
-	return 0;
+	find_request(msg, &request);
+	return find_dialog(msg, tag_of_caller(msg, &request), id);
 }
 
 struct srtp_policy party_policy(const struct party *party)

@@ -3,6 +3,7 @@
 #ifndef TRUNKGATE_SRTP_POLICY_PARTY_H
 #define TRUNKGATE_SRTP_POLICY_PARTY_H
 
+#include <core/crypto/md5utils.h>
 #include <core/parser/msg_parser.h>
 
 #include "agreement.h"
@@ -20,10 +21,13 @@ struct parties {
 	struct party sender, receiver;
 	bool from_caller; /**< the sender of this message began the dialog */
 	struct agreement_id id;
+	char tag[MD5_LEN + 1]; /**< of the caller, see media_tag() */
 };
 
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
 int parties_find(struct sip_msg *msg, struct parties *parties);
+/** The same for what follows in the handling of a message: as they were found last, if that was for this message. */
+int parties_again(struct sip_msg *msg, struct parties *parties);
 
 /** An offer of this end passes on to rtpengine, which may know the call from now on. The first one counts. */
 void media_begins(struct sip_msg *msg, bool by_caller);
@@ -34,13 +38,15 @@ bool media_begun_by_caller(struct sip_msg *msg);
 void answer_mark_refused(struct sip_msg *msg);
 bool answer_was_refused(struct sip_msg *msg);
 
-enum { MEDIA_TAG_LENGTH = 39 };
+enum { MEDIA_TAG_LENGTH = MD5_LEN + sizeof("-caller") - 1 };
 
 /**
  * How rtpengine calls an end of the dialog: by our own tags, the same whatever To tag an answer has, so that each new
  * answer changes the leg that was offered. They are of the caller's tag, and nothing but letters, digits and '-'.
  */
 int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
+/** The same where the parties are known. */
+void party_tag(const struct parties *parties, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
 
 /** The dialog of this message. Returns 0, or -EINVAL: it has no Call-ID or no caller's tag. */
 int media_dialog(struct sip_msg *msg, struct agreement_id *id);

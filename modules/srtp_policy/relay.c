@@ -12,8 +12,7 @@
 #include "glue.h"
 #include "state.h"
 
-int relay_words(struct sip_msg *msg, const struct parties *parties, bool of_caller, enum rtpengine_verb verb,
-		char text[RELAY_WORDS_MAX])
+void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb, char text[RELAY_WORDS_MAX])
 {
 	char from[MEDIA_TAG_LENGTH + 1], to[MEDIA_TAG_LENGTH + 1];
 	const struct party *own = &parties->sender, *other = &parties->receiver;
@@ -23,11 +22,10 @@ int relay_words(struct sip_msg *msg, const struct parties *parties, bool of_call
 		own = &parties->receiver;
 		other = &parties->sender;
 	}
-	if (media_tag(msg, by_caller, from) || media_tag(msg, !by_caller, to))
-		return -EINVAL;
+	party_tag(parties, by_caller, from);
+	party_tag(parties, !by_caller, to);
 	size_t length = rtpengine_words(&own->leg, &other->leg, verb, policy_state.words, text);
-	snprintf(text + length, RELAY_WORDS_MAX - length, " from-tag=%s to-tag=%s", from, to);
-	return 0;
+	stpcpy(stpcpy(stpcpy(stpcpy(text + length, " from-tag="), from), " to-tag="), to);
 }
 
 /* ------- once more ------- */
@@ -77,9 +75,8 @@ static int tell_again(struct sip_msg *msg, const struct parties *parties, const 
 	char offer[RELAY_WORDS_MAX], answer[RELAY_WORDS_MAX];
 	bool by_caller = exchange->offered_by_caller;
 
-	if (relay_words(msg, parties, by_caller, RTPENGINE_OFFER, offer) ||
-	    relay_words(msg, parties, !by_caller, RTPENGINE_ANSWER, answer))
-		return -EIO;
+	relay_words(parties, by_caller, RTPENGINE_OFFER, offer);
+	relay_words(parties, !by_caller, RTPENGINE_ANSWER, answer);
 	int result = tell(&msg->callid->body, "rtpengine_offer", offer, exchange->offer);
 	return result ? result : tell(&msg->callid->body, "rtpengine_answer", answer, exchange->answer);
 }

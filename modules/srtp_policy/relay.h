@@ -9,9 +9,8 @@ enum {
 	RELAY_WORDS_MAX = RTPENGINE_WORDS_MAX + sizeof(" from-tag= to-tag=") + 2 * MEDIA_TAG_LENGTH,
 };
 
-/** For SDP of the caller or the callee on its way to the other end. Returns 0, or -EINVAL: there is no caller's tag. */
-int relay_words(struct sip_msg *msg, const struct parties *parties, bool of_caller, enum rtpengine_verb verb,
-		char text[RELAY_WORDS_MAX]);
+/** For SDP of the caller or the callee on its way to the other end. */
+void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb, char text[RELAY_WORDS_MAX]);
 
 /**
  * The offer that this message carries, or answers, came to nothing: rtpengine gets what was agreed before.

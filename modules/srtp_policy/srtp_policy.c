@@ -83,10 +83,10 @@ static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 		LM_ERR("srtp_policy_flags(): \"offer\" or \"answer\"\n");
 		return -1;
 	}
-	if (parties_find(msg, &parties))
+	if (parties_again(msg, &parties))
 		return -1;
-	return relay_words(msg, &parties, parties.from_caller, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, words) ? -1
-														  : 1;
+	relay_words(&parties, parties.from_caller, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, words);
+	return 1;
 }
 
 static size_t refusal_headers(const struct decision *decision, char text[LINE_MAX_LENGTH])

@@ -86,6 +86,8 @@ static void test_words_of_an_answer_name_no_profile(void **state)
 	(void)state;
 	assert_string_equal(words_of(rtp, rtp, RTPENGINE_ANSWER, SDES_ONLY),
 			    "DTLS=off replace-origin replace-session-connection ICE=remove ICE-reject");
+	assert_string_equal(words_of(rtp, rtp, RTPENGINE_ANSWER, SDES_NO),
+			    "DTLS=off replace-origin replace-session-connection ICE=remove ICE-reject SDES-off");
 	assert_null(strstr(words_of(srtp, rtp, RTPENGINE_ANSWER, SDES_NO), "RTP/"));
 	assert_ptr_equal(strstr(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", "none"), RTPENGINE_ANSWER, SDES_NO),
 				"OSRTP-accept DTLS=off "),
