@@ -17,6 +17,7 @@ enum {
 	TEXT_MAX = 8192,      /* longer SDP is not kept */
 	KEPT_S = 86400,       /* without a new answer: its end was not seen */
 	KEPT_PENDING_S = 600, /* without any answer */
+	WAITS_S = 40,         /* longer than 64*T1: whoever offered has given up */
 };
 
 enum end { CALLEE, CALLER, ENDS };
@@ -33,7 +34,9 @@ struct dialog {
 	bool offered_by_caller;
 	struct text *offer, *answer; /* in force; NULL: not known */
 	struct text *pending[ENDS];
-	bool waits[ENDS];    /* an offer of this end does, though its text may not be kept */
+	bool waits[ENDS]; /* an offer of this end does, though its text may not be kept */
+	ticks_t offered[ENDS];
+	uint32_t version;    /* counts offers and answers, from 1 */
 	uint8_t waiting;     /* bits 1 << end: whose waiting offer is secured */
 	uint8_t firm, loose; /* bits 1 << end: secured for good; by the last answer, if no other comes */
 };
@@ -181,6 +184,8 @@ static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 
 	text_set(&dialog->pending[end], sdp->text);
 	dialog->waits[end] = true;
+	dialog->offered[end] = get_ticks();
+	dialog->version++;
 	dialog->waiting &= (uint8_t) ~(1 << end);
 	dialog->waiting |= (uint8_t)(sdp->secured << end);
 }
@@ -250,24 +255,39 @@ bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)
 
 /* ------- back ------- */
 
-static int exchange_copy(const struct dialog *dialog, struct agreement_exchange *exchange)
+static bool is_waiting(const struct dialog *dialog, enum end end)
 {
-	if (!dialog->offer || !dialog->answer)
-		return -ENODATA;
-	char *room = pkg_malloc(dialog->offer->length + dialog->answer->length);
+	return dialog->waits[end] && get_ticks() - dialog->offered[end] < WAITS_S;
+}
+
+static int exchange_copy(const struct text *offer, const struct text *answer, struct agreement_exchange *exchange)
+{
+	size_t offered = offer->length, answered = answer ? answer->length : 0;
+	char *room = pkg_malloc(offered + answered);
+
 	if (!room)
 		return -ENODATA;
-	memcpy(room, dialog->offer->bytes, dialog->offer->length);
-	memcpy(room + dialog->offer->length, dialog->answer->bytes, dialog->answer->length);
-	*exchange = (struct agreement_exchange){
-		.offered_by_caller = dialog->offered_by_caller,
-		.offer = {room, dialog->offer->length},
-		.answer = {room + dialog->offer->length, dialog->answer->length},
-	};
+	memcpy(room, offer->bytes, offered);
+	if (answer)
+		memcpy(room + offered, answer->bytes, answered);
+	exchange->offer = (struct span){room, offered};
+	exchange->answer = (struct span){room + offered, answered};
 	return 0;
 }
 
-int agreement_undo(const struct agreement_id *id, bool by_caller, struct agreement_exchange *exchange)
+static int exchange_of(const struct dialog *dialog, struct agreement_exchange *exchange)
+{
+	exchange->version = dialog->version;
+	for (enum end end = CALLEE; end < ENDS; end++) {
+		exchange->offered_by_caller = end == CALLER;
+		if (is_waiting(dialog, end))
+			return dialog->pending[end] ? exchange_copy(dialog->pending[end], NULL, exchange) : -ENODATA;
+	}
+	exchange->offered_by_caller = dialog->offered_by_caller;
+	return dialog->offer && dialog->answer ? exchange_copy(dialog->offer, dialog->answer, exchange) : -ENODATA;
+}
+
+int agreement_undo(const struct agreement_id *id, bool by_caller)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog *dialog = *dialog_find(bucket, id);
@@ -277,8 +297,20 @@ int agreement_undo(const struct agreement_id *id, bool by_caller, struct agreeme
 	if (dialog && dialog->waits[offerer]) {
 		text_free(&dialog->pending[offerer]);
 		dialog->waits[offerer] = false;
-		result = exchange_copy(dialog, exchange);
+		result = 0;
 	}
+	bucket_unlock(bucket);
+	return result;
+}
+
+int agreement_read(const struct agreement_id *id, struct agreement_exchange *exchange)
+{
+	uint32_t bucket = bucket_lock(id), version = exchange->version;
+	const struct dialog *dialog = *dialog_find(bucket, id);
+	int result = -ENOENT;
+
+	if (dialog && dialog->version != version)
+		result = exchange_of(dialog, exchange);
 	bucket_unlock(bucket);
 	return result;
 }

@@ -30,6 +30,7 @@ struct agreement_sdp {
 
 /** An offer and its answer, both in one block of private memory. */
 struct agreement_exchange {
+	uint32_t version; /**< 0: none was read yet */
 	bool offered_by_caller;
 	struct span offer, answer;
 };
@@ -47,11 +48,14 @@ int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *
 /** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
 bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);
 
+/** The offer of that end came to nothing. Returns 0, or -ENOENT: none waits. */
+int agreement_undo(const struct agreement_id *id, bool by_caller);
+
 /**
- * The offer of that end came to nothing: what holds is @p exchange, to be freed with agreement_exchange_free().
- * Returns 0; -ENOENT: no offer waits; -ENODATA: one did, but what was agreed before is not known.
+ * What holds: an offer that waits for its answer (exchange.answer is empty), else what was agreed; to be freed with
+ * agreement_exchange_free(). Returns 0; -ENOENT: nothing new since exchange.version; -ENODATA: it is not known.
  */
-int agreement_undo(const struct agreement_id *id, bool by_caller, struct agreement_exchange *exchange);
+int agreement_read(const struct agreement_id *id, struct agreement_exchange *exchange);
 void agreement_exchange_free(struct agreement_exchange *exchange);
 
 /** The dialog is over. */

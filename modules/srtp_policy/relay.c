@@ -42,6 +42,8 @@ static sr_kemi_t *find_function(const char *name)
 	return NULL;
 }
 
+enum { TELL_MAX = 4 };
+
 typedef int rtpengine_function(sip_msg_t *msg, str *flags);
 
 /* rtpengine's module takes SDP from a message only. */
@@ -78,22 +80,39 @@ static int tell_again(struct sip_msg *msg, const struct parties *parties, const 
 	relay_words(parties, by_caller, RTPENGINE_OFFER, offer);
 	relay_words(parties, !by_caller, RTPENGINE_ANSWER, answer);
 	int result = tell(&msg->callid->body, "rtpengine_offer", offer, exchange->offer);
-	return result ? result : tell(&msg->callid->body, "rtpengine_answer", answer, exchange->answer);
+	if (result || exchange->answer.len == 0)
+		return result;
+	return tell(&msg->callid->body, "rtpengine_answer", answer, exchange->answer);
+}
+
+/* Whoever refused may offer at once, and another process may tell rtpengine so between two words of ours: then it is
+ * told that again.
+ */
+static int tell_what_holds(struct sip_msg *msg, const struct parties *parties)
+{
+	struct agreement_exchange exchange = {};
+	int result = 0;
+
+	for (int i = 0; i < TELL_MAX && result == 0; i++) {
+		result = agreement_read(&parties->id, &exchange);
+		if (result)
+			return result == -ENOENT ? 0 : result;
+		result = tell_again(msg, parties, &exchange);
+		agreement_exchange_free(&exchange);
+	}
+	return result;
 }
 
 int relay_restore(struct sip_msg *msg)
 {
 	struct parties parties;
-	struct agreement_exchange exchange;
 	bool reply = msg->first_line.type == SIP_REPLY;
 
 	if (parties_find(msg, &parties))
 		return -ENOENT;
-	int result = agreement_undo(&parties.id, parties.from_caller != reply, &exchange);
-	if (result == 0) {
-		result = tell_again(msg, &parties, &exchange);
-		agreement_exchange_free(&exchange);
-	}
+	int result = agreement_undo(&parties.id, parties.from_caller != reply);
+	if (result == 0)
+		result = tell_what_holds(msg, &parties);
 	if (result == -ENODATA || result == -EIO)
 		LM_WARN("call %.*s: rtpengine keeps an offer that was refused (%s)\n", STR_FMT(&msg->callid->body),
 			result == -EIO ? "it did not take the last one again" : "the last one is not known");

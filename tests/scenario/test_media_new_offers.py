@@ -116,6 +116,7 @@ class TestRefusedOffer(OffersCase):
         yield "other session", self.body(who, kind, self.second[who]) + "m=video 5 RTP/AVP 96\r\n" * (kind == "plain")
 
     def test_both_hear_as_before(self):
+        lost = self.count("not_restored")
         for caller in self.endpoint:
             self.established_as(caller, self.KINDS)
             for who in self.endpoint:
@@ -128,7 +129,7 @@ class TestRefusedOffer(OffersCase):
         for media in self.second.values():
             self.assertEqual(media.received, [])
         self.assertEqual(self.plain_on_the_secured_leg(), [])
-        self.assertEqual(self.count("not_restored"), 0)
+        self.assertEqual(self.count("not_restored"), lost)
 
     def test_what_holds_is_the_last_that_was_agreed(self):
         self.established_as("west", self.KINDS)
@@ -153,6 +154,37 @@ class TestRefusedOffer(OffersCase):
         for who, request in sent.items():
             self.assertEqual(self.answer_to(who, request).status, 491)
         self.both_hear()
+        self.over()
+
+    def test_an_offer_that_follows_a_refusal_at_once_is_in_force(self):
+        self.established_as("west", self.KINDS)
+        for _ in range(20):
+            refused = self.send("west", "UPDATE", next(self.offers("west"))[1])
+            arrived = self.arrives("teams", "UPDATE")
+            self.media["teams"], self.second["teams"] = self.second["teams"], self.media["teams"]
+            self.keys["teams"] = new_key()
+            self.teams.reply(arrived, 488)
+            got = self.accepted("teams", "UPDATE", self.body("teams", "SRTP"), self.body("west", "plain"))
+            self.assertEqual(self.answer_to("west", refused).status, 488)
+            for side in self.endpoint:
+                self.connect_as(side, self.KINDS[side], got[side])
+            self.both_hear()
+        self.over()
+
+    def test_a_restart_of_kamailio_forgets_what_was_agreed(self):
+        self.established_as("west", self.KINDS)
+        self.gateway.kamailio.stop()
+        self.gateway.restart_kamailio()
+        before = self.count("not_restored")
+        self.refused("west", "UPDATE", next(self.offers("west"))[1], 488)
+        self.assertEqual(self.count("not_restored"), before + 1)
+        self.assertIn("rtpengine keeps an offer that was refused", self.gateway.kamailio.log())
+        got = self.accepted("west", "UPDATE", self.body("west", "plain"), self.body("teams", "SRTP"))
+        for _ in range(2):
+            for side in self.endpoint:
+                self.connect_as(side, self.KINDS[side], got[side])
+            self.both_hear()
+            self.refused("west", "UPDATE", next(self.offers("west"))[1], 488)
         self.over()
 
     def test_an_answer_that_we_refuse_changes_nothing_for_who_asked(self):
