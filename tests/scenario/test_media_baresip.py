@@ -83,9 +83,13 @@ class BaresipCalls:
         self.assertNotIn("crypto suite", streams["RTP/AVP"])
         self.assertTrue(all(stream["stats"]["packets"] > 25 for stream in streams.values()), streams)
         print(f"    {self.ENCRYPTION}: {suite}", flush=True)
-        secured = self.capture.rtp(port=streams[self.PROFILE]["local port"])
-        self.assertGreater(len(secured), 50)
+        port = streams[self.PROFILE]["local port"]
+        secured = self.capture.rtp(source_port=port)
+        self.assertGreater(len(secured), 25)
         self.assertEqual({len(payload) for payload in secured}, {FRAME + TAG})
+        # baresip of Debian 13 sends plain silence until its handshake is done, a second later if its first message is lost.
+        secured = self.capture.rtp(port=port)
+        self.assertEqual({len(payload) for payload in secured[-50:]}, {FRAME + TAG})
         plain = [payload for payload in secured if share_of(TONE, samples_of([payload[:FRAME]])) > 0.3]
         self.assertEqual(plain, [])
 
