@@ -86,6 +86,14 @@ class TestNode(DrainCase):
         emergency = self.to_operator("112")
         self.over(emergency, self.answered(emergency))
 
+    def test_a_restart_gives_no_new_grace_time(self):
+        self.drain()
+        wait_until(self.closed, GRACE + 3, "the grace time is over", 0.2)
+        self.gateway.kamailio.stop()
+        self.gateway.restart_kamailio()
+        self.refused(self.to_operator())
+        self.assertEqual(self.node(), ("drain", 0))
+
     def test_node_takes_calls_again(self):
         self.drain()
         wait_until(self.closed, GRACE + 3, "the grace time is over", 0.2)
