@@ -57,15 +57,37 @@ void dialog_token_write(const struct dialog *dialog, struct span call_id, const 
 	sodium_bin2base64(token, DIALOG_TOKEN_LENGTH + 1, raw, RAW_SIZE, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+static int digit_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* libsodium's takes ten times as long: it hides the text from whoever measures, and this one is public. */
+static int decode(const char text[DIALOG_TOKEN_LENGTH], uint8_t raw[RAW_SIZE])
+{
+	for (size_t i = 0; i < DIALOG_TOKEN_LENGTH / 4; i++) {
+		uint32_t group = 0;
+		for (size_t k = 0; k < 4; k++) {
+			int digit = digit_of(text[4 * i + k]);
+			if (digit < 0)
+				return -EINVAL;
+			group = group << 6 | (uint32_t)digit;
+		}
+		put_be(raw + 3 * i, 3, group);
+	}
+	return 0;
+}
+
 int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE], struct dialog *dialog)
 {
 	uint8_t raw[RAW_SIZE], mac[MAC_SIZE];
-	size_t size;
-	const char *end;
-	if (token.len != DIALOG_TOKEN_LENGTH ||
-	    sodium_base642bin(raw, RAW_SIZE, token.ptr, token.len, NULL, &size, &end,
-			      sodium_base64_VARIANT_URLSAFE_NO_PADDING) ||
-	    size != RAW_SIZE || end != token.ptr + token.len)
+	if (token.len != DIALOG_TOKEN_LENGTH || decode(token.ptr, raw))
 		return -EINVAL;
 	sign(raw, call_id, key, mac);
 	if (sodium_memcmp(mac, raw + STATE_SIZE, MAC_SIZE))

@@ -191,7 +191,7 @@ static int token_of_route(rr_t *route, struct span *token)
 		return -EINVAL;
 	struct span rest = span_of_str(&uri.params);
 	for (size_t i = 0; i + 3 < rest.len; i++) {
-		if ((i > 0 && rest.ptr[i - 1] != ';') || memcmp(rest.ptr + i, "tg=", 3))
+		if (rest.ptr[i] != 't' || (i > 0 && rest.ptr[i - 1] != ';') || memcmp(rest.ptr + i, "tg=", 3))
 			continue;
 		size_t start = i + 3, end = start;
 		while (end < rest.len && rest.ptr[end] != ';')
