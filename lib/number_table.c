@@ -665,7 +665,7 @@ int number_image_end(struct number_table *table, const struct number_image *imag
 	atomic_store(&table->half->heap_used, image->size[NUMBER_IMAGE_SETS]);
 	uint64_t sets = image->size[NUMBER_IMAGE_DIRECTORY] / sizeof(uint32_t);
 	table->set_max = sets ? (uint32_t)(sets - 1) : 0;
-	return fuller_than(table, FILL_MAX + 1) ? -EINVAL : 0; /* a search ends at a free place */
+	return fuller_than(table, FILL_MAX + 1) ? -EINVAL : 0; /* fuller than any of ours */
 }
 
 /* ------- ranges ------- */
