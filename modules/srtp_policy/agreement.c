@@ -32,9 +32,13 @@ struct dialog {
 	char digest[AGREEMENT_ID_LENGTH];
 	ticks_t since;
 	bool offered_by_caller;
-	struct text *offer, *answer; /* in force; NULL: not known */
+	struct text *offer, *answer;              /* in force; NULL: not known */
+	struct agreement_transaction transaction; /* of the offer in force */
 	struct text *pending[ENDS];
+	struct agreement_transaction waiting_in[ENDS];
 	bool waits[ENDS]; /* an offer of this end does, though its text may not be kept */
+	uint32_t done[ENDS]
+		     [2]; /* highest CSeq that was answered for good, by who sent the request: of others, of INVITE */
 	ticks_t offered[ENDS];
 	uint32_t version;    /* counts offers and answers, from 1 */
 	uint8_t waiting;     /* bits 1 << end: whose waiting offer is secured */
@@ -183,6 +187,7 @@ static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 	enum end end = end_of(sdp->by_caller);
 
 	text_set(&dialog->pending[end], sdp->text);
+	dialog->waiting_in[end] = sdp->transaction;
 	dialog->waits[end] = true;
 	dialog->offered[end] = get_ticks();
 	dialog->version++;
@@ -201,6 +206,40 @@ int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *s
 	return dialog ? 0 : -ENOMEM;
 }
 
+static bool is_same(const struct agreement_transaction *a, const struct agreement_transaction *b)
+{
+	return a->by_caller == b->by_caller && a->invite == b->invite && a->number == b->number;
+}
+
+static bool answers_waiting(const struct dialog *dialog, const struct agreement_transaction *transaction,
+			    enum end offerer)
+{
+	return transaction->number == 0 ||
+	       (dialog->waits[offerer] && is_same(&dialog->waiting_in[offerer], transaction));
+}
+
+static uint32_t *last_done(struct dialog *dialog, const struct agreement_transaction *transaction)
+{
+	return &dialog->done[end_of(transaction->by_caller)][transaction->invite];
+}
+
+static bool is_repeated(struct dialog *dialog, const struct agreement_transaction *transaction, enum end offerer)
+{
+	if (answers_waiting(dialog, transaction, offerer) || transaction->number > *last_done(dialog, transaction))
+		return false;
+	return dialog->waits[CALLER] || dialog->waits[CALLEE] || !is_same(&dialog->transaction, transaction);
+}
+
+bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction, bool by_caller)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = *dialog_find(bucket, id);
+	bool result = dialog && is_repeated(dialog, transaction, end_of(!by_caller));
+
+	bucket_unlock(bucket);
+	return result;
+}
+
 /* The offer that waited is in force now. */
 static void offer_take(struct dialog *dialog, enum end offerer)
 {
@@ -210,6 +249,7 @@ static void offer_take(struct dialog *dialog, enum end offerer)
 	dialog->pending[offerer] = NULL;
 	dialog->waits[offerer] = false;
 	dialog->offered_by_caller = offerer == CALLER;
+	dialog->transaction = dialog->waiting_in[offerer];
 	dialog->firm |= dialog->loose;
 	dialog->loose = dialog->waiting & (uint8_t)(1 << offerer);
 }
@@ -218,14 +258,18 @@ static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, b
 {
 	enum end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
 
-	if (dialog->waits[offerer])
+	if (dialog->waits[offerer] && answers_waiting(dialog, &sdp->transaction, offerer))
 		offer_take(dialog, offerer);
-	if (dialog->offer && dialog->offered_by_caller != sdp->by_caller)
+	if (dialog->offer && dialog->offered_by_caller != sdp->by_caller &&
+	    (sdp->transaction.number == 0 || is_same(&dialog->transaction, &sdp->transaction)))
 		text_set(&dialog->answer, sdp->text);
 	dialog->loose &= (uint8_t) ~(1 << answerer);
 	dialog->loose |= (uint8_t)(sdp->secured << answerer);
-	if (final)
-		dialog->firm |= dialog->loose;
+	if (!final)
+		return;
+	dialog->firm |= dialog->loose;
+	if (*last_done(dialog, &sdp->transaction) < sdp->transaction.number)
+		*last_done(dialog, &sdp->transaction) = sdp->transaction.number;
 }
 
 int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final)
@@ -287,14 +331,14 @@ static int exchange_of(const struct dialog *dialog, struct agreement_exchange *e
 	return dialog->offer && dialog->answer ? exchange_copy(dialog->offer, dialog->answer, exchange) : -ENODATA;
 }
 
-int agreement_undo(const struct agreement_id *id, bool by_caller)
+int agreement_undo(const struct agreement_id *id, const struct agreement_transaction *transaction)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog *dialog = *dialog_find(bucket, id);
-	enum end offerer = end_of(by_caller);
+	enum end offerer = end_of(transaction->by_caller);
 	int result = -ENOENT;
 
-	if (dialog && dialog->waits[offerer]) {
+	if (dialog && dialog->waits[offerer] && is_same(&dialog->waiting_in[offerer], transaction)) {
 		text_free(&dialog->pending[offerer]);
 		dialog->waits[offerer] = false;
 		result = 0;

@@ -21,9 +21,17 @@ struct agreement_id {
 	char digest[AGREEMENT_ID_LENGTH + 1];
 };
 
+/** The SIP transaction of an offer: by the end that sent its request, and its CSeq. */
+struct agreement_transaction {
+	bool by_caller;
+	bool invite;     /**< of an INVITE, also in its ACK */
+	uint32_t number; /**< 0: an answer to whatever waits, in a PRACK */
+};
+
 /** SDP of one end, as it came. */
 struct agreement_sdp {
 	bool by_caller;
+	struct agreement_transaction transaction;
 	bool secured; /**< each of its streams has a key that is allowed */
 	struct span text;
 };
@@ -42,14 +50,20 @@ void agreements_finish(void);
 /** Something was offered, and waits for its answer. Returns 0 or -ENOMEM. */
 int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp);
 
+/**
+ * Does this answer repeat that of a transaction which is over, while another offer waits or is in force? Then nothing
+ * may come of it: whoever offered has had it.
+ */
+bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction, bool by_caller);
+
 /** It was answered. @p final: no other answer to this offer may come. Returns 0 or -ENOMEM. */
 int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final);
 
 /** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
 bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);
 
-/** The offer of that end came to nothing. Returns 0, or -ENOENT: none waits. */
-int agreement_undo(const struct agreement_id *id, bool by_caller);
+/** The offer in the request of that transaction came to nothing. Returns 0, or -ENOENT: it does not wait. */
+int agreement_undo(const struct agreement_id *id, const struct agreement_transaction *transaction);
 
 /**
  * What holds: an offer that waits for its answer (exchange.answer is empty), else what was agreed; to be freed with

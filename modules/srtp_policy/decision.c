@@ -181,7 +181,9 @@ static int refuse_late(struct decision *decision)
 /* A call that cannot be remembered could lose its keys unseen: it is as if there were no media relay. */
 static int remember(struct sip_msg *msg, const struct parties *parties)
 {
-	struct agreement_sdp sdp = {.by_caller = parties->from_caller, .secured = current.secured};
+	struct agreement_sdp sdp = {.by_caller = parties->from_caller,
+				    .transaction = media_transaction(msg, parties, current.answers),
+				    .secured = current.secured};
 	bool final = msg->first_line.type == SIP_REQUEST || msg->REPLY_STATUS >= 200;
 	int error = message_sdp(msg, &sdp.text) != 1;
 
@@ -200,6 +202,14 @@ static void bind_parties(struct parties *parties, bool answers)
 	struct party *callee = parties->from_caller ? &parties->receiver : &parties->sender;
 	caller->bound |= agreement_secured(&parties->id, true, answers);
 	callee->bound |= agreement_secured(&parties->id, false, answers);
+}
+
+/* An answer that came before, to another offer than the last: rtpengine must not hear it after newer ones. */
+static bool is_repetition(struct sip_msg *msg, const struct parties *parties)
+{
+	struct agreement_transaction transaction = media_transaction(msg, parties, true);
+
+	return agreement_repeats(&parties->id, &transaction, parties->from_caller);
 }
 
 /* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
@@ -234,6 +244,10 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
 	if (parties_find(msg, &parties))
 		return unknown_parties(msg);
+	if (answers && is_repetition(msg, &parties)) {
+		message_strip(msg);
+		return 2;
+	}
 	bind_parties(&parties, answers);
 	media_begins(msg, parties.from_caller != answers);
 	policy_count(checked);

@@ -7,9 +7,11 @@
 #include <stdio.h>
 
 #include <core/dprint.h>
+#include <core/parser/parse_cseq.h>
 #include <core/parser/parse_from.h>
 #include <core/parser/parse_to.h>
 #include <core/route.h>
+#include <core/ut.h>
 
 #include "call_state.h"
 #include "dialog_token.h"
@@ -270,6 +272,21 @@ int media_dialog(struct sip_msg *msg, struct agreement_id *id)
 
 	find_request(msg, &request);
 	return find_dialog(msg, tag_of_caller(msg, &request), id);
+}
+
+struct agreement_transaction media_transaction(struct sip_msg *msg, const struct parties *parties, bool answers)
+{
+	struct agreement_transaction transaction = {.by_caller = parties->from_caller !=
+								 (msg->first_line.type == SIP_REPLY)};
+	bool request = msg->first_line.type == SIP_REQUEST;
+
+	if (!msg->cseq || !msg->cseq->parsed)
+		return transaction;
+	transaction.invite = get_cseq(msg)->method_id & (METHOD_INVITE | METHOD_ACK);
+	/* the offer that a PRACK answers came in its INVITE's transaction */
+	if (!request || !answers || get_cseq(msg)->method_id != METHOD_PRACK)
+		str2int(&get_cseq(msg)->number, &transaction.number);
+	return transaction;
 }
 
 struct srtp_policy party_policy(const struct party *party)

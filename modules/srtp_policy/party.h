@@ -48,6 +48,9 @@ int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
 /** The same where the parties are known. */
 void party_tag(const struct parties *parties, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
 
+/** The transaction of this message, which offers or answers (@p answers). */
+struct agreement_transaction media_transaction(struct sip_msg *msg, const struct parties *parties, bool answers);
+
 /** The dialog of this message. Returns 0, or -EINVAL: it has no Call-ID or no caller's tag. */
 int media_dialog(struct sip_msg *msg, struct agreement_id *id);
 

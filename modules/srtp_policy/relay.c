@@ -46,17 +46,18 @@ enum { TELL_MAX = 4 };
 
 typedef int rtpengine_function(sip_msg_t *msg, str *flags);
 
-/* rtpengine's module takes SDP from a message only. */
-static int tell(const str *call_id, const char *function, char *flags, struct span sdp)
+/* rtpengine's module takes SDP from a message only, and tells where that came from. */
+static int tell(struct sip_msg *msg, const char *function, char *flags, struct span sdp)
 {
 	static const char form[] = "INVITE sip:media@localhost SIP/2.0\r\nVia: SIP/2.0/UDP localhost\r\n"
 				   "From: <sip:media@localhost>;tag=a\r\nTo: <sip:media@localhost>;tag=b\r\n"
 				   "Call-ID: %.*s\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n"
 				   "Content-Length: %zu\r\n\r\n%.*s";
 	const sr_kemi_t *found = find_function(function);
+	const str *call_id = &msg->callid->body;
 	size_t size = sizeof(form) + 20 + (size_t)call_id->len + sdp.len;
 	char *text = pkg_malloc(size);
-	struct sip_msg message = {};
+	struct sip_msg message = {.rcv = msg->rcv};
 	str words = {.s = flags, .len = (int)strlen(flags)};
 	int result = -1;
 
@@ -79,10 +80,10 @@ static int tell_again(struct sip_msg *msg, const struct parties *parties, const 
 
 	relay_words(parties, by_caller, RTPENGINE_OFFER, offer);
 	relay_words(parties, !by_caller, RTPENGINE_ANSWER, answer);
-	int result = tell(&msg->callid->body, "rtpengine_offer", offer, exchange->offer);
+	int result = tell(msg, "rtpengine_offer", offer, exchange->offer);
 	if (result || exchange->answer.len == 0)
 		return result;
-	return tell(&msg->callid->body, "rtpengine_answer", answer, exchange->answer);
+	return tell(msg, "rtpengine_answer", answer, exchange->answer);
 }
 
 /* Whoever refused may offer at once, and another process may tell rtpengine so between two words of ours: then it is
@@ -106,11 +107,11 @@ static int tell_what_holds(struct sip_msg *msg, const struct parties *parties)
 int relay_restore(struct sip_msg *msg)
 {
 	struct parties parties;
-	bool reply = msg->first_line.type == SIP_REPLY;
 
 	if (parties_find(msg, &parties))
 		return -ENOENT;
-	int result = agreement_undo(&parties.id, parties.from_caller != reply);
+	struct agreement_transaction transaction = media_transaction(msg, &parties, false);
+	int result = agreement_undo(&parties.id, &transaction);
 	if (result == 0)
 		result = tell_what_holds(msg, &parties);
 	if (result == -ENODATA || result == -EIO)

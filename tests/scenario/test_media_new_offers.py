@@ -130,6 +130,7 @@ class TestRefusedOffer(OffersCase):
             self.assertEqual(media.received, [])
         self.assertEqual(self.plain_on_the_secured_leg(), [])
         self.assertEqual(self.count("not_restored"), lost)
+        self.assertNotIn("unknown address family", self.gateway.kamailio.log())
 
     def test_what_holds_is_the_last_that_was_agreed(self):
         self.established_as("west", self.KINDS)
@@ -202,6 +203,96 @@ class TestRefusedOffer(OffersCase):
         self.teams.served(call_id=call.call_id).reply(486)
         self.assertEqual(call.final().status, 486)
         self.assertEqual((self.count("restored"), self.count("not_restored")), before)
+
+
+class TestRepeatedResponse(OffersCase):
+    """What an earlier transaction says once more is of no newer offer."""
+
+    LIMITED = ("west", "teams-1")
+    KINDS = {"west": "plain", "teams": "SRTP"}
+
+    def answers(self, request, status):
+        body = self.body("teams", "SRTP") if status == 200 else ""
+        self.teams.reply(request, status, headers=[("Contact", self.teams.contact)], body=body)
+
+    def swap(self, who):
+        self.media[who], self.second[who] = self.second[who], self.media[who]
+
+    def offered(self, method):
+        """An offer of west from its other port, as it arrives."""
+        self.swap("west")
+        request = self.send("west", method, self.body("west", "plain"))
+        return request, self.teams.wait(lambda m: m.method == method and m.is_request and m.cseq == request.cseq)
+
+    def took(self, offer, arrived):
+        answer = self.answer_to("west", offer)
+        self.assertEqual(answer.status, 200)
+        if offer.method == "INVITE":
+            self.acknowledge("west")
+        self.connect_as("west", "plain", answer.body)
+        self.connect_as("teams", "SRTP", arrived.body)
+        self.both_hear()
+
+    def test_a_refusal_again_leaves_the_newer_offer(self):
+        self.established_as("west", self.KINDS)
+        for method in ("INVITE", "UPDATE"):
+            with self.subTest(method):
+                restored = self.count("restored")
+                first, arrived = self.offered(method)
+                self.answers(arrived, 488)
+                self.assertEqual(self.answer_to("west", first).status, 488)
+                wait_until(lambda: self.count("restored") == restored + 1, 3, "it is undone")
+                self.swap("west")
+                second, again = self.offered(method)
+                self.repeat(arrived, 488)
+                self.answers(again, 200)
+                self.took(second, again)
+                self.assertEqual(self.count("restored"), restored + 1)
+                self.refused("teams", "UPDATE", self.body("teams", "SRTP", self.second["teams"], new_key()), 488)
+                self.both_hear()
+        self.over()
+
+    def test_an_answer_again_is_none_to_the_newer_offer(self):
+        self.established_as("west", self.KINDS)
+        for method in ("UPDATE", "INVITE"):
+            with self.subTest(method):
+                counts = self.count("restored"), self.count("not_restored")
+                first, arrived = self.offered(method)
+                self.answers(arrived, 200)
+                self.took(first, arrived)
+                second, again = self.offered("UPDATE")
+                self.swap("west")
+                self.repeat(arrived, 200)
+                self.answers(again, 488)
+                self.assertEqual(self.answer_to("west", second).status, 488)
+                self.both_hear()
+                self.assertEqual((self.count("restored"), self.count("not_restored")), (counts[0] + 1, counts[1]))
+        self.over()
+
+    def test_an_answer_again_changes_nothing_after_a_newer_one(self):
+        self.established_as("west", self.KINDS)
+        old = self.body("teams", "SRTP")
+        first, arrived = self.offered("UPDATE")
+        self.answers(arrived, 200)
+        self.took(first, arrived)
+        self.swap("teams")
+        second, again = self.offered("UPDATE")
+        self.answers(again, 200)
+        self.took(second, again)
+        self.repeat(arrived, 200, old)
+        self.both_hear()
+        self.over()
+
+    def repeat(self, request, status, body=None):
+        """Once more, and it has arrived."""
+        before = self.responses()
+        self.teams.reply(request, status, headers=[("Contact", self.teams.contact)],
+                         body=body or (self.body("teams", "SRTP") if status == 200 else ""))
+        wait_until(lambda: self.responses() > before, 3, "it arrives")
+
+    def responses(self):
+        text = self.gateway.kamailio.call("stats.get_statistics", "core:")
+        return int(re.search(r"core:rcv_replies\s*=\s*(\d+)", text).group(1))
 
 
 class TestRefusedFax(OffersCase):
