@@ -18,4 +18,16 @@ void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_v
  */
 int relay_restore(struct sip_msg *msg);
 
+/**
+ * The same where nothing may wait for rtpengine: relay_restore_next() in another process tells it. Returns 0, -ENOENT,
+ * or -ENOMEM.
+ */
+int relay_restore_later(struct sip_msg *msg);
+/** One that was put off. Returns as relay_restore(); -ENOENT: there is no other. */
+int relay_restore_next(void);
+
+/** Returns 0 or -ENOMEM. */
+int relay_init(void);
+void relay_finish(void);
+
 #endif

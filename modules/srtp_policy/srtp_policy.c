@@ -150,16 +150,29 @@ static int ki_srtp_policy_refuse(struct sip_msg *msg)
 	return message_strip(msg) ? 1 : -1;
 }
 
-static int ki_srtp_policy_restore(struct sip_msg *msg)
+static int restored(int result)
 {
-	int result = relay_restore(msg);
-
-	leave_transaction(msg);
 	if (result == 0)
 		policy_count(restored);
 	else if (result != -ENOENT)
 		policy_count(not_restored);
 	return result == 0 ? 1 : result == -ENOENT ? 2 : -1;
+}
+
+static int ki_srtp_policy_restore(struct sip_msg *msg)
+{
+	bool may_wait = get_route_type() != FAILURE_ROUTE;
+	int result = may_wait ? relay_restore(msg) : relay_restore_later(msg);
+
+	leave_transaction(msg);
+	return !may_wait && result == 0 ? 1 : restored(result);
+}
+
+static int ki_srtp_policy_restore_waiting(struct sip_msg *msg)
+{
+	for (int result = relay_restore_next(); result != -ENOENT; result = relay_restore_next())
+		restored(result);
+	return 1;
 }
 
 static int ki_srtp_policy_forget(struct sip_msg *msg)
@@ -177,6 +190,11 @@ static int ki_srtp_policy_forget(struct sip_msg *msg)
 static int w_srtp_policy_restore(struct sip_msg *msg, char *unused1, char *unused2)
 {
 	return ki_srtp_policy_restore(msg);
+}
+
+static int w_srtp_policy_restore_waiting(struct sip_msg *msg, char *unused1, char *unused2)
+{
+	return ki_srtp_policy_restore_waiting(msg);
 }
 
 static int w_srtp_policy_forget(struct sip_msg *msg, char *unused1, char *unused2)
@@ -217,7 +235,8 @@ static cmd_export_t functions[] = {
 	 .fixup = fixup_spve_null,
 	 .flags = MEDIA_ROUTES},
 	{.name = "srtp_policy_refuse", .function = w_srtp_policy_refuse, .flags = MEDIA_ROUTES},
-	{.name = "srtp_policy_restore", .function = w_srtp_policy_restore, .flags = MEDIA_ROUTES},
+	{.name = "srtp_policy_restore", .function = w_srtp_policy_restore, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
+	{.name = "srtp_policy_restore_waiting", .function = w_srtp_policy_restore_waiting, .flags = REQUEST_ROUTE},
 	{.name = "srtp_policy_forget", .function = w_srtp_policy_forget, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
 	{},
 };
@@ -300,6 +319,10 @@ static sr_kemi_t kemi[] = {
 	 .rtype = SR_KEMIP_INT,
 	 .func = ki_srtp_policy_restore},
 	{.mname = STR_STATIC_INIT("srtp_policy"),
+	 .fname = STR_STATIC_INIT("srtp_policy_restore_waiting"),
+	 .rtype = SR_KEMIP_INT,
+	 .func = ki_srtp_policy_restore_waiting},
+	{.mname = STR_STATIC_INIT("srtp_policy"),
 	 .fname = STR_STATIC_INIT("srtp_policy_forget"),
 	 .rtype = SR_KEMIP_INT,
 	 .func = ki_srtp_policy_forget},
@@ -343,11 +366,17 @@ static int mod_init(void)
 		LM_ERR("load tm and sl before this module\n");
 		return -1;
 	}
-	if (agreements_init((size_t)policy_state.sdp_memory * 1024)) {
+	if (agreements_init((size_t)policy_state.sdp_memory * 1024) || relay_init()) {
 		LM_ERR("no shared memory\n");
 		return -1;
 	}
 	return register_module_stats("srtp_policy", counters) ? -1 : 0;
+}
+
+static void finish(void)
+{
+	relay_finish();
+	agreements_finish();
 }
 
 struct module_exports exports = {
@@ -357,5 +386,5 @@ struct module_exports exports = {
 	.params = parameters,
 	.pv_items = variables,
 	.init_mod_f = mod_init,
-	.destroy_mod_f = agreements_finish,
+	.destroy_mod_f = finish,
 };

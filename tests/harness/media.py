@@ -18,10 +18,11 @@ class MediaCase(Case):
     MEDIA = {"teams-oc": "SRTP"}
     LIMITED = ()
     CHILDREN = 2
+    SIGNALLING = {}
 
     @classmethod
     def prepare(cls):
-        cls.gateway = Gateway(cls.folder, children=cls.CHILDREN)
+        cls.gateway = Gateway(cls.folder, children=cls.CHILDREN, signalling=cls.SIGNALLING)
         document = cls.gateway.document
         cls.gateway.document = lambda: cls.changed(document())
         cls.start_for_all(cls.gateway)

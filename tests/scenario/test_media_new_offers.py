@@ -295,6 +295,48 @@ class TestRepeatedResponse(OffersCase):
         return int(re.search(r"core:rcv_replies\s*=\s*(\d+)", text).group(1))
 
 
+class TestUnansweredOffer(OffersCase):
+    """Nobody refused it: tm did, or it could not be sent."""
+
+    LIMITED = ("west", "teams-1")
+    KINDS = {"west": "plain", "teams": "SRTP"}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.gateway.kamailio.call("cfg.set_now_int", "tm", "fr_timer", 700)
+        cls.gateway.kamailio.call("cfg.set_now_int", "tm", "fr_inv_timer", 700)
+
+    def test_both_hear_as_before(self):
+        self.established_as("west", self.KINDS)
+        for who in self.endpoint:
+            for method in ("UPDATE", "INVITE"):
+                with self.subTest(f"{method} of {who}"):
+                    before = self.count("restored"), self.count("not_restored")
+                    sent = self.send(who, method, self.body(who, self.KINDS[who], self.second[who], new_key()))
+                    self.assertEqual(self.answer_to(who, sent).status, 408)
+                    wait_until(lambda: self.count("restored") == before[0] + 1, 3, "it is undone")
+                    self.both_hear()
+                    self.assertEqual(self.count("not_restored"), before[1])
+        self.over()
+
+
+class TestUnsentOffer(OffersCase):
+    LIMITED = ("west", "teams-1")
+    KINDS = {"west": "plain", "teams": "SRTP"}
+    SIGNALLING = {"teams-oc": "TCP"}
+
+    def test_both_hear_as_before(self):
+        self.established_as("west", self.KINDS)
+        self.teams.stop()
+        before = self.count("restored"), self.count("not_restored")
+        sent = self.send("west", "UPDATE", self.body("west", "plain", self.second["west"]))
+        self.assertEqual(self.answer_to("west", sent).status, 503)
+        wait_until(lambda: self.count("restored") == before[0] + 1, 3, "it is undone")
+        self.both_hear()
+        self.assertEqual(self.count("not_restored"), before[1])
+
+
 class TestRefusedFax(OffersCase):
     """T.38 that the other side does not speak: the call goes on as speech, without a new offer."""
 
