@@ -14,10 +14,12 @@
 enum {
 	BUCKETS = 8192, /* a power of 2 */
 	LOCKS = 64,
-	TEXT_MAX = 8192,      /* longer SDP is not kept */
-	KEPT_S = 86400,       /* without a new answer: its end was not seen */
-	KEPT_PENDING_S = 600, /* without any answer */
-	WAITS_S = 40,         /* longer than 64*T1: whoever offered has given up */
+	TEXT_MAX = 8192,        /* longer SDP is not kept */
+	KEPT_S = 86400,         /* without a new answer: its end was not seen */
+	KEPT_PENDING_S = 600,   /* without any answer */
+	WAITS_S = 40,           /* longer than 64*T1: whoever offered has given up */
+	INVITE_WAITS_S = 310,   /* longer than it may ring */
+	DIALOGS_ROOM = 1 << 20, /* for dialogs, whatever the limit is */
 };
 
 enum end { CALLEE, CALLER, ENDS };
@@ -47,7 +49,7 @@ struct dialog {
 
 struct table {
 	gen_lock_t locks[LOCKS];
-	size_t limit, used;
+	size_t limit, used, dialogs;
 	struct dialog *buckets[BUCKETS];
 };
 
@@ -85,6 +87,8 @@ static void dialog_free(struct dialog *dialog)
 	for (enum end end = CALLEE; end < ENDS; end++)
 		text_free(&dialog->pending[end]);
 	shm_free(dialog);
+	__atomic_fetch_sub(&table->used, sizeof(*dialog), __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&table->dialogs, 1, __ATOMIC_RELAXED);
 }
 
 /* ------- the table ------- */
@@ -144,17 +148,45 @@ static bool is_old(const struct dialog *dialog)
 	return get_ticks() - dialog->since > (ticks_t)(answered ? KEPT_S : KEPT_PENDING_S);
 }
 
+static void dialog_remove(struct dialog **place)
+{
+	struct dialog *dialog = *place;
+
+	*place = dialog->next;
+	dialog_free(dialog);
+}
+
 static void bucket_sweep(uint32_t bucket)
 {
 	for (struct dialog **place = &table->buckets[bucket]; *place;) {
-		struct dialog *dialog = *place;
-		if (!is_old(dialog)) {
-			place = &dialog->next;
-			continue;
-		}
-		*place = dialog->next;
-		dialog_free(dialog);
+		if (is_old(*place))
+			dialog_remove(place);
+		else
+			place = &(*place)->next;
 	}
+}
+
+void agreements_sweep(void)
+{
+	for (uint32_t bucket = 0; bucket < BUCKETS; bucket++) {
+		lock_get(&table->locks[bucket % LOCKS]);
+		bucket_sweep(bucket);
+		bucket_unlock(bucket);
+	}
+}
+
+static struct dialog *dialog_new(void)
+{
+	size_t room = table->limit > DIALOGS_ROOM ? table->limit : DIALOGS_ROOM;
+	struct dialog *dialog = NULL;
+
+	if ((__atomic_load_n(&table->dialogs, __ATOMIC_RELAXED) + 1) * sizeof(*dialog) <= room)
+		dialog = shm_malloc(sizeof(*dialog));
+	if (!dialog)
+		return NULL;
+	__atomic_fetch_add(&table->used, sizeof(*dialog), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->dialogs, 1, __ATOMIC_RELAXED);
+	return dialog;
 }
 
 static struct dialog *dialog_open(uint32_t bucket, const struct agreement_id *id)
@@ -165,8 +197,7 @@ static struct dialog *dialog_open(uint32_t bucket, const struct agreement_id *id
 		dialog->since = get_ticks();
 		return dialog;
 	}
-	bucket_sweep(bucket);
-	dialog = shm_malloc(sizeof(*dialog));
+	dialog = dialog_new();
 	if (!dialog)
 		return NULL;
 	*dialog = (struct dialog){.next = table->buckets[bucket], .since = get_ticks()};
@@ -263,6 +294,7 @@ static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, b
 	if (dialog->offer && dialog->offered_by_caller != sdp->by_caller &&
 	    (sdp->transaction.number == 0 || is_same(&dialog->transaction, &sdp->transaction)))
 		text_set(&dialog->answer, sdp->text);
+	dialog->version++;
 	dialog->loose &= (uint8_t) ~(1 << answerer);
 	dialog->loose |= (uint8_t)(sdp->secured << answerer);
 	if (!final)
@@ -301,7 +333,9 @@ bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)
 
 static bool is_waiting(const struct dialog *dialog, enum end end)
 {
-	return dialog->waits[end] && get_ticks() - dialog->offered[end] < WAITS_S;
+	unsigned limit = dialog->waiting_in[end].invite ? INVITE_WAITS_S : WAITS_S;
+
+	return dialog->waits[end] && get_ticks() - dialog->offered[end] < limit;
 }
 
 static int exchange_copy(const struct text *offer, const struct text *answer, struct agreement_exchange *exchange)
@@ -331,10 +365,17 @@ static int exchange_of(const struct dialog *dialog, struct agreement_exchange *e
 	return dialog->offer && dialog->answer ? exchange_copy(dialog->offer, dialog->answer, exchange) : -ENODATA;
 }
 
+/* Nothing was ever agreed, and nothing waits: whoever offered may have made the dialog up. */
+static bool is_nobodys(const struct dialog *dialog)
+{
+	return !dialog->offer && !dialog->transaction.number && !dialog->firm && !dialog->loose &&
+	       !dialog->waits[CALLER] && !dialog->waits[CALLEE];
+}
+
 int agreement_undo(const struct agreement_id *id, const struct agreement_transaction *transaction)
 {
 	uint32_t bucket = bucket_lock(id);
-	struct dialog *dialog = *dialog_find(bucket, id);
+	struct dialog **place = dialog_find(bucket, id), *dialog = *place;
 	enum end offerer = end_of(transaction->by_caller);
 	int result = -ENOENT;
 
@@ -342,6 +383,8 @@ int agreement_undo(const struct agreement_id *id, const struct agreement_transac
 		text_free(&dialog->pending[offerer]);
 		dialog->waits[offerer] = false;
 		result = 0;
+		if (is_nobodys(dialog))
+			dialog_remove(place);
 	}
 	bucket_unlock(bucket);
 	return result;
@@ -351,7 +394,7 @@ int agreement_read(const struct agreement_id *id, struct agreement_exchange *exc
 {
 	uint32_t bucket = bucket_lock(id), version = exchange->version;
 	const struct dialog *dialog = *dialog_find(bucket, id);
-	int result = -ENOENT;
+	int result = dialog || version ? -ENOENT : -ENODATA;
 
 	if (dialog && dialog->version != version)
 		result = exchange_of(dialog, exchange);
@@ -367,11 +410,9 @@ void agreement_exchange_free(struct agreement_exchange *exchange)
 void agreement_forget(const struct agreement_id *id)
 {
 	uint32_t bucket = bucket_lock(id);
-	struct dialog **place = dialog_find(bucket, id), *dialog = *place;
+	struct dialog **place = dialog_find(bucket, id);
 
-	if (dialog) {
-		*place = dialog->next;
-		dialog_free(dialog);
-	}
+	if (*place)
+		dialog_remove(place);
 	bucket_unlock(bucket);
 }

@@ -43,11 +43,16 @@ struct agreement_exchange {
 	struct span offer, answer;
 };
 
-/** @p limit: bytes of SDP kept in all; calls beyond it lose agreement_undo(). Returns 0 or -ENOMEM. */
+/**
+ * @p limit: bytes kept in all; calls beyond it lose agreement_undo(), and where the dialogs alone would fill it no
+ * other is remembered. Returns 0 or -ENOMEM.
+ */
 int agreements_init(size_t limit);
 void agreements_finish(void);
+/** Frees the dialogs whose end was not seen. To be called from time to time. */
+void agreements_sweep(void);
 
-/** Something was offered, and waits for its answer. Returns 0 or -ENOMEM. */
+/** Something was offered, and waits for its answer. Returns 0, or -ENOMEM: it is not remembered. */
 int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp);
 
 /**

@@ -16,6 +16,7 @@
 #include <core/pvar.h>
 #include <core/route.h>
 #include <core/sr_module.h>
+#include <core/timer.h>
 
 #include "decision.h"
 #include "glue.h"
@@ -27,7 +28,7 @@
 
 MODULE_VERSION
 
-enum { LINE_MAX_LENGTH = SDP_TEXT_MAX + 64 };
+enum { LINE_MAX_LENGTH = SDP_TEXT_MAX + 64, SWEEP_S = 60 };
 
 struct policy_state policy_state = {.retry_after = 10, .sdp_memory = 16384};
 
@@ -357,6 +358,11 @@ static stat_export_t counters[] = {
 
 /* ------- exports ------- */
 
+static void sweep(unsigned ticks, void *unused)
+{
+	agreements_sweep();
+}
+
 static int mod_init(void)
 {
 	if (read_parameters() < 0 || provisioning_bind(&policy_state.provisioning) < 0 ||
@@ -370,6 +376,8 @@ static int mod_init(void)
 		LM_ERR("no shared memory\n");
 		return -1;
 	}
+	if (register_timer(sweep, NULL, SWEEP_S) < 0)
+		return -1;
 	return register_module_stats("srtp_policy", counters) ? -1 : 0;
 }
 

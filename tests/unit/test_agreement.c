@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/** The table of srtp_policy with a clock and a memory of our own in place of Kamailio's. */
+#include "unit.h"
+
+#include <core/mem/mem.h>
+#include <core/mem/shm_mem.h>
+#include <core/timer.h>
+
+static size_t blocks;
+static ticks_t now;
+
+static void *take(size_t size)
+{
+	blocks++;
+	return malloc(size);
+}
+
+static void give(void *block)
+{
+	blocks -= block != NULL;
+	free(block);
+}
+
+ticks_t get_ticks(void)
+{
+	return now;
+}
+
+#undef shm_malloc
+#undef shm_free
+#undef pkg_malloc
+#undef pkg_free
+#define shm_malloc take
+#define shm_free   give
+#define pkg_malloc take
+#define pkg_free   give
+
+#include "../../modules/srtp_policy/agreement.c"
+
+static int setup(void **state)
+{
+	(void)state;
+	blocks = 0;
+	now = 1000;
+	return agreements_init(1 << 20);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	agreements_finish();
+	return blocks != 0;
+}
+
+static struct agreement_id dialog_id(unsigned number)
+{
+	struct agreement_id id;
+
+	snprintf(id.digest, sizeof(id.digest), "%032x", number);
+	return id;
+}
+
+static const struct agreement_transaction invite1 = {.by_caller = true, .invite = true, .number = 1},
+					  invite2 = {.by_caller = true, .invite = true, .number = 2},
+					  update3 = {.by_caller = true, .number = 3},
+					  of_callee = {.by_caller = false, .number = 1};
+
+static int offers(unsigned dialog, struct agreement_transaction transaction, const char *text)
+{
+	struct agreement_id id = dialog_id(dialog);
+	struct agreement_sdp sdp = {
+		.by_caller = transaction.by_caller, .transaction = transaction, .text = span_of(text)};
+
+	return agreement_offer(&id, &sdp);
+}
+
+static int answers(unsigned dialog, struct agreement_transaction transaction, const char *text)
+{
+	struct agreement_id id = dialog_id(dialog);
+	struct agreement_sdp sdp = {
+		.by_caller = !transaction.by_caller, .transaction = transaction, .text = span_of(text)};
+
+	return agreement_answer(&id, &sdp, true);
+}
+
+static int undone(unsigned dialog, struct agreement_transaction transaction)
+{
+	struct agreement_id id = dialog_id(dialog);
+
+	return agreement_undo(&id, &transaction);
+}
+
+static bool repeats(struct agreement_transaction transaction)
+{
+	struct agreement_id id = dialog_id(1);
+
+	return agreement_repeats(&id, &transaction, !transaction.by_caller);
+}
+
+static void assert_holds(const char *offer, const char *answer)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_exchange exchange = {0};
+
+	assert_int_equal(agreement_read(&id, &exchange), 0);
+	assert_true(span_equal(exchange.offer, span_of(offer)));
+	assert_true(span_equal(exchange.answer, span_of(answer)));
+	agreement_exchange_free(&exchange);
+}
+
+static void agree(void)
+{
+	assert_int_equal(offers(1, invite1, "offer 1"), 0);
+	assert_int_equal(answers(1, invite1, "answer 1"), 0);
+	assert_holds("offer 1", "answer 1");
+}
+
+static void test_only_the_transaction_of_an_offer_undoes_it(void **state)
+{
+	(void)state;
+	agree();
+	offers(1, invite2, "offer 2");
+	assert_int_equal(undone(1, invite1), -ENOENT);
+	assert_int_equal(undone(1, (struct agreement_transaction){.by_caller = true, .number = 2}), -ENOENT);
+	assert_int_equal(undone(1, (struct agreement_transaction){.invite = true, .number = 2}), -ENOENT);
+	assert_holds("offer 2", "");
+	assert_int_equal(undone(1, invite2), 0);
+	assert_int_equal(undone(1, invite2), -ENOENT);
+	assert_holds("offer 1", "answer 1");
+}
+
+static void test_only_its_own_answer_takes_an_offer(void **state)
+{
+	(void)state;
+	agree();
+	assert_false(repeats(invite1));
+	offers(1, update3, "offer 3");
+	assert_true(repeats(invite1));
+	assert_false(repeats(update3));
+	answers(1, invite1, "answer 1");
+	assert_holds("offer 3", "");
+	answers(1, update3, "answer 3");
+	assert_holds("offer 3", "answer 3");
+	assert_true(repeats(invite1));
+	answers(1, invite1, "answer 1");
+	assert_holds("offer 3", "answer 3");
+}
+
+static void test_the_answer_in_a_prack_is_to_what_waits(void **state)
+{
+	(void)state;
+	offers(1, invite1, "late offer");
+	answers(1, (struct agreement_transaction){.by_caller = true}, "answer");
+	assert_holds("late offer", "answer");
+}
+
+static void test_an_offer_waits_as_long_as_it_may_ring(void **state)
+{
+	(void)state;
+	agree();
+	offers(1, invite2, "offer 2");
+	now += 300;
+	offers(1, of_callee, "offer of the callee");
+	assert_int_equal(undone(1, of_callee), 0);
+	assert_holds("offer 2", "");
+	now += 20;
+	assert_holds("offer 1", "answer 1");
+	offers(1, update3, "offer 3");
+	now += 41;
+	assert_holds("offer 1", "answer 1");
+}
+
+static void test_an_answer_is_news(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_exchange exchange = {0};
+	(void)state;
+	offers(1, invite1, "offer 1");
+	assert_int_equal(agreement_read(&id, &exchange), 0);
+	agreement_exchange_free(&exchange);
+	assert_int_equal(agreement_read(&id, &exchange), -ENOENT);
+	answers(1, invite1, "answer 1");
+	assert_int_equal(agreement_read(&id, &exchange), 0);
+	agreement_exchange_free(&exchange);
+}
+
+static void test_a_dialog_in_which_nothing_was_agreed_leaves_nothing(void **state)
+{
+	size_t before = blocks;
+	struct agreement_id id = dialog_id(1);
+	struct agreement_exchange exchange = {0};
+	(void)state;
+	for (unsigned dialog = 1; dialog <= 100; dialog++) {
+		offers(dialog, invite1, "offer");
+		assert_int_equal(undone(dialog, invite1), 0);
+	}
+	assert_int_equal(blocks, before);
+	assert_int_equal(table->used, 0);
+	assert_int_equal(agreement_read(&id, &exchange), -ENODATA);
+}
+
+static void test_dialogs_whose_end_was_not_seen_are_swept(void **state)
+{
+	size_t before = blocks;
+	(void)state;
+	for (unsigned dialog = 1; dialog <= 100; dialog++)
+		offers(dialog, invite1, "offer");
+	agree();
+	now += 601;
+	agreements_sweep();
+	assert_holds("offer 1", "answer 1");
+	assert_int_equal(table->dialogs, 1);
+	now += 86401;
+	agreements_sweep();
+	assert_int_equal(blocks, before);
+	assert_int_equal(table->used, 0);
+}
+
+static void test_dialogs_are_bounded(void **state)
+{
+	unsigned dialog = 1;
+	char text[1000] = "";
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	while (dialog < 100000 && offers(dialog, invite1, "") == 0)
+		dialog++;
+	assert_in_range(dialog * sizeof(struct dialog), (1 << 20) - 1000, (1 << 20) + 1000);
+	assert_int_equal(offers(1, invite2, text), 0);
+	struct agreement_id id = dialog_id(1);
+	struct agreement_exchange exchange = {0};
+	assert_int_equal(agreement_read(&id, &exchange), -ENODATA);
+	agreement_forget(&id);
+	assert_int_equal(offers(dialog, invite1, ""), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_only_the_transaction_of_an_offer_undoes_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_only_its_own_answer_takes_an_offer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_answer_in_a_prack_is_to_what_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_offer_waits_as_long_as_it_may_ring, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_answer_is_news, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_dialog_in_which_nothing_was_agreed_leaves_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_dialogs_whose_end_was_not_seen_are_swept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dialogs_are_bounded, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
