@@ -27,6 +27,7 @@ enum call_field {
 	CALL_OUT,        /* int: peer that gets it */
 	CALL_SECURED,    /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
 	CALL_RELAYED,    /* int: enum call_relayed: whose offer rtpengine got first */
+	CALL_OVER,       /* int: of a BYE: enum call_ended */
 	CALL_CALLED,     /* str: number in the request URI */
 	CALL_CALLING,    /* str: number of the caller */
 	CALL_USER,       /* str: user part of the URI that each peer gets, none: the URI stays */
@@ -39,6 +40,7 @@ enum call_field {
 	CALL_HELD,       /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
 	CALL_INGRESS,    /* int: the caller's peer in the token */
 	CALL_OPENED,     /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
+	CALL_SLOT,       /* int: what calls_open() returned */
 	CALL_CLAIMED,    /* int: branch + 1 whose 2xx is the caller's */
 	CALL_EMERGENCY,  /* int: 1 = never refused by capacity, drain or health */
 	CALL_TARGET,     /* str: in an event route: URI of the target */
@@ -49,6 +51,9 @@ enum call_field {
 enum { CALL_FIELD_MAX = 11 }; /**< length of a name */
 
 enum call_relayed { CALL_RELAYED_NOT, CALL_RELAYED_CALLER, CALL_RELAYED_CALLEE };
+
+/** What a BYE ended: a call that this node counted; one of several with the same media; one that it does not know. */
+enum call_ended { CALL_ENDED = 1, CALL_OF_SEVERAL, CALL_NOT_KNOWN };
 
 enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };
 

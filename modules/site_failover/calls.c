@@ -59,7 +59,7 @@ struct address {
 
 struct call {
 	struct call *next;
-	uint64_t key, caller_tag;
+	uint64_t key, call_id, caller_tag;
 	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
 			  */
 	uint32_t ingress, egress;
@@ -76,8 +76,9 @@ struct table {
 	uint8_t secret[crypto_shorthash_KEYBYTES];
 	gen_lock_t locks[LOCKS];
 	uint32_t count, ended, next_bucket;
-	uint32_t trying; /* calls that were sent and not answered */
-	bool full;       /* said so in the log */
+	uint32_t trying;               /* calls that were sent and not answered */
+	bool full;                     /* said so in the log */
+	uint16_t pending[CALLS_SLOTS]; /* those of them by Call-ID and caller's tag */
 	struct call *buckets[BUCKETS];
 };
 
@@ -120,24 +121,6 @@ uint32_t calls_trying(void)
 	return __atomic_load_n(&table->trying, __ATOMIC_RELAXED);
 }
 
-void calls_open(uint32_t ingress)
-{
-	if (!table)
-		return;
-	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
-	load_open(ingress);
-}
-
-void calls_close(uint32_t ingress)
-{
-	if (!table)
-		return;
-	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
-	load_close(ingress);
-}
-
-/* ------- the table ------- */
-
 static uint64_t hash_of(const void *bytes, size_t length)
 {
 	uint64_t hash;
@@ -150,7 +133,42 @@ static uint64_t hash_of_str(str text)
 	return hash_of(text.s ? text.s : "", (size_t)text.len);
 }
 
-/* The same for a request of either end. One call may pass twice, and have several callees. */
+static uint32_t slot_of(uint64_t call_id, uint64_t caller_tag)
+{
+	return (uint32_t)((call_id ^ caller_tag) % CALLS_SLOTS);
+}
+
+uint32_t calls_open(uint32_t ingress, struct sip_msg *invite)
+{
+	if (!table)
+		return 0;
+	uint32_t slot = 0;
+	if (parse_headers(invite, HDR_CALLID_F, 0) >= 0 && invite->callid && parse_from_header(invite) >= 0)
+		slot = slot_of(hash_of_str(invite->callid->body), hash_of_str(get_from(invite)->tag_value));
+	__atomic_fetch_add(&table->pending[slot], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
+	load_open(ingress);
+	return slot;
+}
+
+void calls_close(uint32_t ingress, uint32_t slot)
+{
+	if (!table)
+		return;
+	__atomic_fetch_sub(&table->pending[slot % CALLS_SLOTS], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
+	load_close(ingress);
+}
+
+/* Has the INVITE of this dialog no final answer yet? Two calls in one slot are rare, and then it seems so too. */
+static bool may_be_early(uint64_t call_id, uint64_t caller_tag)
+{
+	return __atomic_load_n(&table->pending[slot_of(call_id, caller_tag)], __ATOMIC_RELAXED);
+}
+
+/* ------- the table ------- */
+
+/* The same for a request of either end. One call may pass twice, and have several callees: all are in one bucket. */
 static uint64_t key_of(const struct dialog *dialog, struct sip_msg *msg)
 {
 	struct {
@@ -163,7 +181,7 @@ static uint64_t key_of(const struct dialog *dialog, struct sip_msg *msg)
 		.ingress = dialog->ingress,
 		.egress = dialog->egress,
 	};
-	return hash_of(&parts, sizeof(parts));
+	return hash_of(&parts, sizeof(parts)) / BUCKETS * BUCKETS + parts.call_id % BUCKETS;
 }
 
 static gen_lock_t *lock_of(size_t bucket)
@@ -194,6 +212,23 @@ static enum call_relayed relayed_by(uint64_t key, enum call_relayed missing)
 	enum call_relayed by = call ? call->relayed : missing;
 	lock_release(lock_of(key % BUCKETS));
 	return by;
+}
+
+/* Its media are those of all calls with its Call-ID and caller's tag, whoever is the caller here. */
+static bool shares_media(struct sip_msg *bye)
+{
+	uint64_t call_id = hash_of_str(bye->callid->body), from = hash_of_str(get_from(bye)->tag_value),
+		 to = hash_of_str(get_to(bye)->tag_value);
+	size_t bucket = call_id % BUCKETS;
+	if (may_be_early(call_id, from) || may_be_early(call_id, to))
+		return true;
+	bool found = false;
+	lock_get(lock_of(bucket));
+	for (const struct call *call = table->buckets[bucket]; call && !found; call = call->next)
+		found = !call->ended && call->call_id == call_id &&
+			(call->caller_tag == from || call->caller_tag == to);
+	lock_release(lock_of(bucket));
+	return found;
 }
 
 static enum call_relayed first_offer(const struct dialog *dialog)
@@ -511,6 +546,7 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
 	struct call *call = make(&draft);
 	if (!call)
 		return;
+	call->call_id = hash_of_str(response->callid->body);
 	call->caller_tag = hash_of_str(get_from(response)->tag_value);
 	call->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 	begin(call);
@@ -536,6 +572,11 @@ static void free_learned(void *parameter)
 	shm_free(learned);
 }
 
+static uint64_t caller_tag_of(struct sip_msg *request, bool forward)
+{
+	return hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+}
+
 static struct call *make_learned(const struct dialog *dialog, uint64_t key, struct sip_msg *request, bool forward,
 				 const struct place *receiver)
 {
@@ -558,7 +599,8 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	struct call *call = make(&draft);
 	if (!call)
 		return NULL;
-	call->caller_tag = hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+	call->call_id = hash_of_str(request->callid->body);
+	call->caller_tag = caller_tag_of(request, forward);
 	call->relayed = first_offer(dialog);
 	return call;
 }
@@ -583,6 +625,7 @@ void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forw
 	uint64_t key = key_of(dialog, request);
 	/* it may have an offer */
 	bool known = refresh(key, forward ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE);
+	known = known || may_be_early(hash_of_str(request->callid->body), caller_tag_of(request, forward));
 	struct call **learned = known || !has_room() ? NULL : shm_malloc(sizeof(struct call *));
 	if (!learned)
 		return;
@@ -592,16 +635,19 @@ void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forw
 		free_learned(learned);
 }
 
-enum call_relayed calls_end(const struct dialog *dialog, struct sip_msg *request)
+enum call_ended calls_end(const struct dialog *dialog, struct sip_msg *request, enum call_relayed *relayed)
 {
-	enum call_relayed by = first_offer(dialog);
+	*relayed = first_offer(dialog);
 	if (!read_ends(request))
-		return by;
+		return CALL_NOT_KNOWN;
 	uint64_t key = key_of(dialog, request);
-	by = relayed_by(key, by);
-	if (!end(key))
-		remember_ended(key, by);
-	return by;
+	*relayed = relayed_by(key, *relayed);
+	bool ended = end(key);
+	if (!ended)
+		remember_ended(key, *relayed);
+	if (shares_media(request))
+		return CALL_OF_SEVERAL;
+	return ended ? CALL_ENDED : CALL_NOT_KNOWN;
 }
 
 /* ------- where the ends of a call are ------- */

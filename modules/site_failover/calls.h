@@ -30,8 +30,11 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
  * caller sent it; it goes to @p receiver.
  */
 void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forward, const struct place *receiver);
-/** BYE. Whose offer went to rtpengine first; a call that this node does not know may have had one. */
-enum call_relayed calls_end(const struct dialog *dialog, struct sip_msg *request);
+/**
+ * BYE. What ended; @p relayed: whose offer went to rtpengine first, and a call that this node does not know may have
+ * had one.
+ */
+enum call_ended calls_end(const struct dialog *dialog, struct sip_msg *request, enum call_relayed *relayed);
 
 /**
  * Where a request of a counted call goes, whatever the topology says of its peers, as the group that sent it is
@@ -49,9 +52,14 @@ int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool
 /** All live calls of this node. */
 uint32_t calls_count(void);
 
-/** A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE. */
-void calls_open(uint32_t ingress);
-void calls_close(uint32_t ingress);
+enum { CALLS_SLOTS = 65536 };
+
+/**
+ * A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE; @p slot:
+ * what calls_open() returned.
+ */
+uint32_t calls_open(uint32_t ingress, struct sip_msg *invite);
+void calls_close(uint32_t ingress, uint32_t slot);
 uint32_t calls_trying(void);
 
 /** The prober: asks for calls that are due; and for all calls of a peer that came back. */

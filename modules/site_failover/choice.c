@@ -314,13 +314,13 @@ static void drop_replies(struct sip_msg *msg, bool drop)
 }
 
 /* The call waits for its final answer from now on; it has it, or gets it now. */
-static void open_call(void)
+static void open_call(struct sip_msg *invite)
 {
 	int ingress = call_state_int(CALL_IN, TOPOLOGY_NONE);
 	if (call_state_int(CALL_OPENED, -1) >= 0)
 		return;
 	if (call_state_set_int(CALL_OPENED, ingress) == 0)
-		calls_open((uint32_t)ingress);
+		call_state_set_int(CALL_SLOT, (int)calls_open((uint32_t)ingress, invite));
 }
 
 static void close_call(void)
@@ -329,7 +329,7 @@ static void close_call(void)
 	if (ingress < 0)
 		return;
 	call_state_set_int(CALL_OPENED, -1);
-	calls_close((uint32_t)ingress);
+	calls_close((uint32_t)ingress, (uint32_t)call_state_int(CALL_SLOT, 0));
 }
 
 static int none_left(struct sip_msg *msg)
@@ -443,7 +443,7 @@ int choice_next(struct sip_msg *msg)
 	call_state_set_int(CALL_SENT, (int)place.target);
 	call_state_set_int(CALL_OUT, (int)place.peer);
 	call_state_set_str(CALL_OUT_GROUP, str_of(place.group));
-	open_call();
+	open_call(msg);
 	note_sent(&place, &settings);
 	set_limits(msg, &settings);
 	drop_replies(msg, true);

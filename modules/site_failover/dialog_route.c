@@ -145,6 +145,13 @@ static int way_find(struct sip_msg *msg, const struct dialog *dialog, struct way
 	return 0;
 }
 
+static void end_call(const struct dialog *dialog, struct sip_msg *bye)
+{
+	enum call_relayed relayed;
+	call_state_set_int(CALL_OVER, (int)calls_end(dialog, bye, &relayed));
+	call_state_set_int(CALL_RELAYED, (int)relayed);
+}
+
 static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
 	struct way way;
@@ -152,7 +159,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 	int result = way_find(msg, dialog, &way);
 	/* whatever becomes of the BYE, its call is over */
 	if (msg->REQ_METHOD == METHOD_BYE && result != -EPERM)
-		call_state_set_int(CALL_RELAYED, (int)calls_end(dialog, msg));
+		end_call(dialog, msg);
 	if (result == 0)
 		result = aim_at(msg, &way.receiver, &hop);
 	if (result)

@@ -220,6 +220,8 @@ static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 	text_set(&dialog->pending[end], sdp->text);
 	dialog->waiting_in[end] = sdp->transaction;
 	dialog->waits[end] = true;
+	if (!dialog->offer)
+		dialog->offered_by_caller = sdp->by_caller;
 	dialog->offered[end] = get_ticks();
 	dialog->version++;
 	dialog->waiting &= (uint8_t) ~(1 << end);
@@ -407,12 +409,16 @@ void agreement_exchange_free(struct agreement_exchange *exchange)
 	pkg_free((char *)exchange->offer.ptr);
 }
 
-void agreement_forget(const struct agreement_id *id)
+int agreement_forget(const struct agreement_id *id, bool *by_caller)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog **place = dialog_find(bucket, id);
+	bool found = *place;
 
-	if (*place)
+	if (found) {
+		*by_caller = (*place)->offered_by_caller;
 		dialog_remove(place);
+	}
 	bucket_unlock(bucket);
+	return found ? 0 : -ENOENT;
 }

@@ -77,7 +77,8 @@ int agreement_undo(const struct agreement_id *id, const struct agreement_transac
 int agreement_read(const struct agreement_id *id, struct agreement_exchange *exchange);
 void agreement_exchange_free(struct agreement_exchange *exchange);
 
-/** The dialog is over. */
-void agreement_forget(const struct agreement_id *id);
+/** The dialog is over. Returns 0; or -ENOENT: nothing was offered in it. @p by_caller: who made one, and has spoken to
+ * rtpengine. */
+int agreement_forget(const struct agreement_id *id, bool *by_caller);
 
 #endif

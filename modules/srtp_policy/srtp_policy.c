@@ -179,12 +179,16 @@ static int ki_srtp_policy_restore_waiting(struct sip_msg *msg)
 static int ki_srtp_policy_forget(struct sip_msg *msg)
 {
 	struct agreement_id id;
-	int result = media_dialog(msg, &id);
+	bool by_caller;
 
-	leave_transaction(msg);
-	if (result)
+	if (media_dialog(msg, &id)) {
+		leave_transaction(msg);
 		return -1;
-	agreement_forget(&id);
+	}
+	/* of an offer in an early dialog's UPDATE neither the INVITE nor a BYE knows */
+	if (agreement_forget(&id, &by_caller) == 0)
+		media_begins(msg, by_caller);
+	leave_transaction(msg);
 	return 1;
 }
 
@@ -238,7 +242,9 @@ static cmd_export_t functions[] = {
 	{.name = "srtp_policy_refuse", .function = w_srtp_policy_refuse, .flags = MEDIA_ROUTES},
 	{.name = "srtp_policy_restore", .function = w_srtp_policy_restore, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
 	{.name = "srtp_policy_restore_waiting", .function = w_srtp_policy_restore_waiting, .flags = REQUEST_ROUTE},
-	{.name = "srtp_policy_forget", .function = w_srtp_policy_forget, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
+	{.name = "srtp_policy_forget",
+	 .function = w_srtp_policy_forget,
+	 .flags = MEDIA_ROUTES | FAILURE_ROUTE | TM_ONREPLY_ROUTE},
 	{},
 };
 

@@ -229,7 +229,10 @@ static void test_dialogs_are_bounded(void **state)
 	struct agreement_id id = dialog_id(1);
 	struct agreement_exchange exchange = {0};
 	assert_int_equal(agreement_read(&id, &exchange), -ENODATA);
-	agreement_forget(&id);
+	bool by_caller = false;
+	assert_int_equal(agreement_forget(&id, &by_caller), 0);
+	assert_true(by_caller);
+	assert_int_equal(agreement_forget(&id, &by_caller), -ENOENT);
 	assert_int_equal(offers(dialog, invite1, ""), 0);
 }
 
