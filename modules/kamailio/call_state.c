@@ -14,7 +14,7 @@
 
 #include "glue.h"
 
-enum { NAMED_MAX = 11, FIELDS_MAX = CALL_FIELDS + 1 + NAMED_MAX, TEXT_ROOM = 2048 };
+enum { NAMED_MAX = 11, FIELDS_MAX = CALL_FIELDS + 1 + NAMED_MAX, TEXT_ROOM = 4096 };
 
 enum kind { EMPTY, NUMBER, TEXT };
 

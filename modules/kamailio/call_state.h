@@ -63,7 +63,7 @@ int call_state_int(unsigned field, int missing);
 bool call_state_has(unsigned field);
 /** The text in a field, or the empty str. Valid until the field is set again: copy it to keep it. */
 str call_state_str(unsigned field);
-/** Each returns 0, or -ENOMEM: no memory, or the fields of a call take more than 2 KB of text. */
+/** Each returns 0, or -ENOMEM: no memory, or the fields of a call take more than 4 KB of text. */
 int call_state_set_int(unsigned field, int value);
 int call_state_set_str(unsigned field, str value);
 /** Empties a field. */

@@ -14,7 +14,7 @@
 #include "call_state.h"
 #include "glue.h"
 
-enum { USER_MAX = 1024 };
+enum { USER_MAX = 512 };
 
 static struct span before(struct span text, char end)
 {

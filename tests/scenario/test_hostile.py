@@ -413,6 +413,20 @@ class TestNextHopAndNumbers(HostileCase):
         served.reply(486)
         call.final()
 
+    def test_long_called_user_reaches_the_operator_or_gets_404(self):
+        for length in (500, 512, 513, 1000, 1010, 1024, 4000):
+            with self.subTest(length=length):
+                user = "a" * length
+                call = self.teams.invite(self.gateway.proxy, user, FOUND)
+                if length > 512:
+                    self.assertEqual(call.final().status, 404)
+                    continue
+                served = self.west.served(call_id=call.call_id)
+                self.assertEqual(served.invite.uri, f"sip:{user}@{self.west.address}")
+                self.assertEqual(served.invite.all(HEADER), ["gold"])
+                served.reply(486)
+                self.assertEqual(call.final().status, 486)
+
     def test_no_called_user_gets_404_from_both_sides(self):
         for sender in (self.west, self.teams):
             call = sender.invite(self.gateway.proxy, OUTSIDE, FOUND, uri=f"sip:{self.gateway.host}:{self.gateway.port}")
