@@ -230,14 +230,16 @@ static bool choose(rr_t *route, struct span call_id, const uint8_t *key, const s
 	return same;
 }
 
-int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog)
+/* The first token of this dialog among the Routes or Record-Routes. 0 or -errno. */
+static int read_routes(struct sip_msg *msg, struct hdr_field *const *first, const struct dialog *wanted,
+		       struct dialog *dialog)
 {
 	struct topology_settings settings;
 	struct span call_id;
 	int result = -ENOENT;
 	if (site_settings(&settings) || call_id_of(msg, &call_id))
 		return -EAGAIN;
-	for (struct hdr_field *header = msg->record_route; header; header = next_sibling_hdr(header)) {
+	for (struct hdr_field *header = *first; header; header = next_sibling_hdr(header)) {
 		if (parse_rr(header))
 			return -EINVAL;
 		for (rr_t *route = header->parsed; route; route = route->next)
@@ -247,31 +249,20 @@ int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, s
 	return result;
 }
 
-/* ------- site_identify: a peer that is gone ------- */
-
-/* Before loose_route(): the first of the Routes that has a valid token. */
-static int dialog_of_request(struct sip_msg *msg, struct dialog *dialog)
+int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog)
 {
-	struct topology_settings settings;
-	struct span call_id;
-	int result = -ENOENT;
-	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || site_settings(&settings) || call_id_of(msg, &call_id))
-		return -ENOENT;
-	for (struct hdr_field *header = msg->route; header; header = next_sibling_hdr(header)) {
-		if (parse_rr(header))
-			return -ENOENT;
-		for (rr_t *route = header->parsed; route; route = route->next)
-			if (choose(route, call_id, settings.dialog_key, NULL, dialog, &result))
-				return 0;
-	}
-	return result;
+	return read_routes(msg, &msg->record_route, wanted, dialog);
 }
 
+/* ------- site_identify: a peer that is gone ------- */
+
+/* Before loose_route(). */
 int dialog_route_sender(struct sip_msg *msg, struct sender_found *found)
 {
 	struct dialog dialog;
 	bool caller;
-	if (dialog_of_request(msg, &dialog) || calls_find_sender(&dialog, msg, &caller, found->group))
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || read_routes(msg, &msg->route, NULL, &dialog) ||
+	    calls_find_sender(&dialog, msg, &caller, found->group))
 		return -ENOENT;
 	found->side = caller == (dialog.direction == TO_SERVICE) ? SIDE_OPERATOR : SIDE_SERVICE;
 	found->peer = caller ? dialog.ingress : dialog.egress;
