@@ -682,19 +682,36 @@ static int find_receiver(const struct call *call, bool forward, struct place *re
 	return 0;
 }
 
-int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forward, struct place *receiver)
+/* The counted call of a request, locked, and which end sent it; NULL: none, or its ends are not known. */
+static struct call *lock_call(const struct dialog *dialog, struct sip_msg *request, enum end *sender)
 {
-	if (!read_ends(request))
-		return -EINVAL;
-	uint64_t key = key_of(dialog, request), sender = hash_of_str(get_from(request)->tag_value);
-	int result = -ENOENT;
+	uint64_t key = key_of(dialog, request);
 	lock_get(lock_of(key % BUCKETS));
 	struct call *call = *find(key);
 	if (call && call->lengths[GROUP]) {
-		*forward = sender == call->caller_tag;
-		result = find_receiver(call, *forward, receiver);
+		*sender = hash_of_str(get_from(request)->tag_value) == call->caller_tag ? CALLER : CALLEE;
+		return call;
 	}
 	lock_release(lock_of(key % BUCKETS));
+	return NULL;
+}
+
+static void unlock_call(const struct call *call)
+{
+	lock_release(lock_of(call->key % BUCKETS));
+}
+
+int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forward, struct place *receiver)
+{
+	enum end sender;
+	if (!read_ends(request))
+		return -EINVAL;
+	struct call *call = lock_call(dialog, request, &sender);
+	if (!call)
+		return -ENOENT;
+	*forward = sender == CALLER;
+	int result = find_receiver(call, *forward, receiver);
+	unlock_call(call);
 	return result;
 }
 
@@ -707,20 +724,17 @@ static bool has_address(const struct address *address, const struct receive_info
 int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool *caller,
 		      char group[FIELD_NAME_MAX + 1])
 {
+	enum end sender;
 	if (!read_ends(request))
 		return -EINVAL;
-	uint64_t key = key_of(dialog, request), sender = hash_of_str(get_from(request)->tag_value);
-	int result = -ENOENT;
-	lock_get(lock_of(key % BUCKETS));
-	struct call *call = *find(key);
-	if (call && call->lengths[GROUP]) {
-		enum end end = sender == call->caller_tag ? CALLER : CALLEE;
-		str name = text_of(call, GROUP + end);
-		*caller = end == CALLER;
-		place_copy_text(group, FIELD_NAME_MAX + 1, span_of_str(&name));
-		result = has_address(&call->addresses[end], &request->rcv) ? 0 : -EPERM;
-	}
-	lock_release(lock_of(key % BUCKETS));
+	struct call *call = lock_call(dialog, request, &sender);
+	if (!call)
+		return -ENOENT;
+	str name = text_of(call, GROUP + sender);
+	*caller = sender == CALLER;
+	place_copy_text(group, FIELD_NAME_MAX + 1, span_of_str(&name));
+	int result = has_address(&call->addresses[sender], &request->rcv) ? 0 : -EPERM;
+	unlock_call(call);
 	return result;
 }
 
