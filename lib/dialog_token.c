@@ -32,20 +32,22 @@ static uint32_t get_be(const uint8_t *bytes, size_t count)
 	return value;
 }
 
-/* The state comes first and has a fixed size, so state and Call-ID cannot be shifted into one another. */
-static void sign(const uint8_t state[STATE_SIZE], struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
-		 uint8_t mac[MAC_SIZE])
+/* The state has a fixed size and neither a Call-ID nor a tag has a newline: none can be shifted into another. */
+static void sign(const uint8_t state[STATE_SIZE], struct span call_id, struct span tag,
+		 const uint8_t key[DIALOG_KEY_SIZE], uint8_t mac[MAC_SIZE])
 {
 	crypto_generichash_state hash;
 	uint8_t full[crypto_generichash_BYTES];
 	crypto_generichash_init(&hash, key, DIALOG_KEY_SIZE, sizeof(full));
 	crypto_generichash_update(&hash, state, STATE_SIZE);
 	crypto_generichash_update(&hash, (const unsigned char *)call_id.ptr, call_id.len);
+	crypto_generichash_update(&hash, (const unsigned char *)"\n", 1);
+	crypto_generichash_update(&hash, (const unsigned char *)tag.ptr, tag.len);
 	crypto_generichash_final(&hash, full, sizeof(full));
 	memcpy(mac, full, MAC_SIZE);
 }
 
-void dialog_token_write(const struct dialog *dialog, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE],
+void dialog_token_write(const struct dialog *dialog, const struct dialog_id *id, const uint8_t key[DIALOG_KEY_SIZE],
 			char token[DIALOG_TOKEN_LENGTH + 1])
 {
 	uint8_t raw[RAW_SIZE];
@@ -53,7 +55,7 @@ void dialog_token_write(const struct dialog *dialog, struct span call_id, const 
 	put_be(raw + 1, 3, dialog->ingress);
 	put_be(raw + 4, 3, dialog->egress);
 	put_be(raw + 7, 4, dialog->attribute_set);
-	sign(raw, call_id, key, raw + STATE_SIZE);
+	sign(raw, id->call_id, id->from_tag, key, raw + STATE_SIZE);
 	sodium_bin2base64(token, DIALOG_TOKEN_LENGTH + 1, raw, RAW_SIZE, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
@@ -84,13 +86,30 @@ static int decode(const char text[DIALOG_TOKEN_LENGTH], uint8_t raw[RAW_SIZE])
 	return 0;
 }
 
-int dialog_token_read(struct span token, struct span call_id, const uint8_t key[DIALOG_KEY_SIZE], struct dialog *dialog)
+static bool is_signed(const uint8_t raw[RAW_SIZE], struct span call_id, struct span tag,
+		      const uint8_t key[DIALOG_KEY_SIZE])
 {
-	uint8_t raw[RAW_SIZE], mac[MAC_SIZE];
+	uint8_t mac[MAC_SIZE];
+	sign(raw, call_id, tag, key, mac);
+	return sodium_memcmp(mac, raw + STATE_SIZE, MAC_SIZE) == 0;
+}
+
+/* Which of the two tags was signed: enum caller_tag bits, 0 = neither. */
+static uint8_t find_caller(const uint8_t raw[RAW_SIZE], const struct dialog_id *id, const uint8_t key[DIALOG_KEY_SIZE])
+{
+	if (is_signed(raw, id->call_id, id->from_tag, key))
+		return span_equal(id->from_tag, id->to_tag) ? CALLER_IN_FROM | CALLER_IN_TO : CALLER_IN_FROM;
+	return is_signed(raw, id->call_id, id->to_tag, key) ? CALLER_IN_TO : 0;
+}
+
+int dialog_token_read(struct span token, const struct dialog_id *id, const uint8_t key[DIALOG_KEY_SIZE],
+		      struct dialog *dialog)
+{
+	uint8_t raw[RAW_SIZE];
 	if (token.len != DIALOG_TOKEN_LENGTH || decode(token.ptr, raw))
 		return -EINVAL;
-	sign(raw, call_id, key, mac);
-	if (sodium_memcmp(mac, raw + STATE_SIZE, MAC_SIZE))
+	uint8_t caller = find_caller(raw, id, key);
+	if (!caller)
 		return -EBADMSG;
 	enum direction direction = raw[0] & 3;
 	if (direction != TO_SERVICE && direction != TO_OPERATOR)
@@ -101,6 +120,7 @@ int dialog_token_read(struct span token, struct span call_id, const uint8_t key[
 		.ingress = get_be(raw + 1, 3),
 		.egress = get_be(raw + 4, 3),
 		.attribute_set = get_be(raw + 7, 4),
+		.caller = caller,
 	};
 	return 0;
 }

@@ -19,7 +19,7 @@
 #include <modules/tm/tm_load.h>
 
 #include "call_state.h"
-#include "dialog_token.h"
+#include "dialog_message.h"
 #include "glue.h"
 #include "header_line.h"
 #include "kamailio_compat.h"
@@ -53,45 +53,21 @@ static struct call call_of_transaction(struct cell *cell)
 
 /* --- the dialog token in a response's Record-Route --- */
 
-static struct span uri_parameter(struct span parameters, struct span name)
-{
-	const char *end = parameters.ptr + parameters.len;
-
-	for (const char *start = parameters.ptr; start < end;) {
-		const char *stop = memchr(start, ';', (size_t)(end - start));
-		stop = stop ? stop : end;
-		if ((size_t)(stop - start) > name.len && start[name.len] == '=' &&
-		    memcmp(start, name.ptr, name.len) == 0)
-			return (struct span){start + name.len + 1, (size_t)(stop - start) - name.len - 1};
-		start = stop + 1;
-	}
-	return (struct span){};
-}
-
-static bool dialog_of_route(struct sip_msg *msg, const rr_t *route, const struct header_settings *settings,
-			    struct dialog *dialog)
-{
-	struct sip_uri uri;
-
-	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri) < 0)
-		return false;
-	struct span token = uri_parameter(span_of_str(&uri.params), SPAN_LIT("tg"));
-	return token.len > 0 &&
-	       dialog_token_read(token, span_of_str(&msg->callid->body), settings->dialog_key, dialog) == 0;
-}
-
 /* The answer to a request of the one who started the dialog: what has a Record-Route of ours but no transaction. */
 static struct call call_of_record_route(struct sip_msg *msg, const struct header_settings *settings)
 {
+	struct dialog_id id;
 	struct dialog dialog;
+	struct span token;
 
-	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || !msg->callid)
+	if (dialog_message_id(msg, &id))
 		return (struct call){};
 	for (struct hdr_field *header = msg->record_route; header; header = next_sibling_hdr(header)) {
 		if (parse_rr(header) < 0)
 			return (struct call){};
 		for (const rr_t *route = header->parsed; route; route = route->next)
-			if (dialog_of_route(msg, route, settings, &dialog))
+			if (dialog_message_token(route, &token) == 0 &&
+			    dialog_token_read(token, &id, settings->dialog_key, &dialog) == 0)
 				return (struct call){.sender = dialog.direction == TO_SERVICE ? SIDE_OPERATOR
 											      : SIDE_SERVICE,
 						     .attributes = dialog.attribute_set};

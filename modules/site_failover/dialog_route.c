@@ -6,11 +6,10 @@
 
 #include <core/dprint.h>
 #include <core/parser/parse_rr.h>
-#include <core/parser/parse_uri.h>
 
 #include "call_state.h"
 #include "calls.h"
-#include "dialog_token.h"
+#include "dialog_message.h"
 #include "glue.h"
 #include "hop.h"
 #include "place.h"
@@ -18,14 +17,6 @@
 #include "state.h"
 
 static str parameter = STR_STATIC_INIT("tg");
-
-static int call_id_of(struct sip_msg *msg, struct span *call_id)
-{
-	if (parse_headers(msg, HDR_CALLID_F, 0) || !msg->callid)
-		return -EINVAL;
-	*call_id = span_of_str(&msg->callid->body);
-	return 0;
-}
 
 /* ------- site_record_route ------- */
 
@@ -56,7 +47,7 @@ static uint8_t policy_of_call(void)
 int dialog_route_record(struct sip_msg *msg)
 {
 	struct topology_settings settings;
-	struct span call_id;
+	struct dialog_id id;
 	char token[DIALOG_TOKEN_LENGTH + 1], text[DIALOG_TOKEN_LENGTH + sizeof(";tg=")];
 	struct dialog dialog = {
 		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
@@ -69,9 +60,9 @@ int dialog_route_record(struct sip_msg *msg)
 		LM_ERR("Record-Route was added already\n");
 		return -1;
 	}
-	if (site_settings(&settings) || call_id_of(msg, &call_id))
+	if (site_settings(&settings) || dialog_message_id(msg, &id))
 		return -1;
-	dialog_token_write(&dialog, call_id, settings.dialog_key, token);
+	dialog_token_write(&dialog, &id, settings.dialog_key, token);
 	snprintf(text, sizeof(text), ";tg=%s", token);
 	str parameters = str_of(text);
 	if (site_state.rr.record_route(msg, &parameters) < 0)
@@ -122,24 +113,31 @@ struct way {
 	struct place receiver;
 };
 
+/* By the groups; by the tag, where both ends are of one group. */
+static int way_by_topology(const struct dialog *dialog, const struct ends *ends, struct way *way)
+{
+	str group = call_state_str(CALL_GROUP);
+	bool may_be_caller = is_of_group(&group, &ends->ingress), may_be_callee = is_of_group(&group, &ends->egress);
+	if (!may_be_caller && !may_be_callee)
+		return -EPERM;
+	way->forward = may_be_caller && (!may_be_callee || dialog->caller & CALLER_IN_FROM);
+	way->receiver = way->forward ? ends->egress : ends->ingress;
+	return 0;
+}
+
 /*
  * By the topology; if that has lost one of the two peers, by the live call itself: it goes on, and above all it is
- * acknowledged and ended.
+ * acknowledged and ended. Whoever sent it, it has the tag that the call began with in its place.
  */
 static int way_find(struct sip_msg *msg, const struct dialog *dialog, struct way *way)
 {
 	struct ends ends;
-	str group = call_state_str(CALL_GROUP);
-	if (ends_find(dialog, &ends) == 0) {
-		way->forward = is_of_group(&group, &ends.ingress);
-		if (!way->forward && !is_of_group(&group, &ends.egress))
-			return -EPERM;
-		way->receiver = way->forward ? ends.egress : ends.ingress;
-	} else {
-		int result = calls_find(dialog, msg, &way->forward, &way->receiver);
-		if (result)
-			return result;
-	}
+	int result = ends_find(dialog, &ends) == 0 ? way_by_topology(dialog, &ends, way)
+						   : calls_find(dialog, msg, &way->forward, &way->receiver);
+	if (result)
+		return result;
+	if (!(dialog->caller & (way->forward ? CALLER_IN_FROM : CALLER_IN_TO)))
+		return -EPERM;
 	way->from = way->forward ? dialog->ingress : dialog->egress;
 	way->to = way->forward ? dialog->egress : dialog->ingress;
 	return 0;
@@ -178,36 +176,18 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 int dialog_route_follow(struct sip_msg *msg)
 {
 	struct topology_settings settings;
-	struct span call_id;
+	struct dialog_id id;
 	struct dialog dialog;
 	str token;
 	if (site_settings(&settings))
 		return -3;
-	if (site_state.rr.get_route_param(msg, &parameter, &token) < 0 || call_id_of(msg, &call_id) ||
-	    dialog_token_read(span_of_str(&token), call_id, settings.dialog_key, &dialog))
+	if (site_state.rr.get_route_param(msg, &parameter, &token) < 0 || dialog_message_id(msg, &id) ||
+	    dialog_token_read(span_of_str(&token), &id, settings.dialog_key, &dialog))
 		return -1;
 	return take_over(msg, &dialog) ? -1 : 1;
 }
 
 /* ------- the token in a response ------- */
-
-static int token_of_route(rr_t *route, struct span *token)
-{
-	struct sip_uri uri;
-	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri))
-		return -EINVAL;
-	struct span rest = span_of_str(&uri.params);
-	for (size_t i = 0; i + 3 < rest.len; i++) {
-		if (rest.ptr[i] != 't' || (i > 0 && rest.ptr[i - 1] != ';') || memcmp(rest.ptr + i, "tg=", 3))
-			continue;
-		size_t start = i + 3, end = start;
-		while (end < rest.len && rest.ptr[end] != ';')
-			end++;
-		*token = (struct span){rest.ptr + start, end - start};
-		return 0;
-	}
-	return -ENOENT;
-}
 
 static bool is_same(const struct dialog *a, const struct dialog *b)
 {
@@ -215,12 +195,12 @@ static bool is_same(const struct dialog *a, const struct dialog *b)
 }
 
 /* The one that is @p wanted, else the first of its direction, the nearest to the callee. */
-static bool choose(rr_t *route, struct span call_id, const uint8_t *key, const struct dialog *wanted,
+static bool choose(rr_t *route, const struct dialog_id *id, const uint8_t *key, const struct dialog *wanted,
 		   struct dialog *dialog, int *result)
 {
 	struct span token;
 	struct dialog read;
-	if (token_of_route(route, &token) || dialog_token_read(token, call_id, key, &read) ||
+	if (dialog_message_token(route, &token) || dialog_token_read(token, id, key, &read) ||
 	    (wanted && read.direction != wanted->direction))
 		return false;
 	bool same = !wanted || is_same(&read, wanted);
@@ -235,15 +215,15 @@ static int read_routes(struct sip_msg *msg, struct hdr_field *const *first, cons
 		       struct dialog *dialog)
 {
 	struct topology_settings settings;
-	struct span call_id;
+	struct dialog_id id;
 	int result = -ENOENT;
-	if (site_settings(&settings) || call_id_of(msg, &call_id))
+	if (site_settings(&settings) || dialog_message_id(msg, &id))
 		return -EAGAIN;
 	for (struct hdr_field *header = *first; header; header = next_sibling_hdr(header)) {
 		if (parse_rr(header))
 			return -EINVAL;
 		for (rr_t *route = header->parsed; route; route = route->next)
-			if (choose(route, call_id, settings.dialog_key, wanted, dialog, &result))
+			if (choose(route, &id, settings.dialog_key, wanted, dialog, &result))
 				return 0;
 	}
 	return result;

@@ -6,11 +6,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[DIALOG_KEY_SIZE] = {1, 2, 3};
+	static const struct dialog_id id = {.call_id = {"call", 4}, .from_tag = {"a", 1}};
 	struct span text = {(const char *)data, size};
 	char back[DIALOG_TOKEN_LENGTH + 1];
 	struct dialog dialog;
-	if (dialog_token_read(text, SPAN_LIT("call"), key, &dialog) == 0) {
-		dialog_token_write(&dialog, SPAN_LIT("call"), key, back);
+	if (dialog_token_read(text, &id, key, &dialog) == 0) {
+		dialog_token_write(&dialog, &id, key, back);
 		REQUIRE(span_equal(span_of(back), text));
 	}
 	return 0;

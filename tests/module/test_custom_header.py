@@ -276,13 +276,13 @@ class CallToOperator(CustomHeader):
 class LateAnswer(CustomHeader):
     """A reply without a transaction: the call is known from the token in its own Record-Route alone."""
 
-    def token(self, call_id, direction=1, attributes=1):
+    def token(self, call_id, direction=1, attributes=1, caller_tag="1"):
         with sqlite3.connect(f"file:{self.kamailio.store}?mode=ro", uri=True) as store:
             table = next(name for name, sql in store.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
                          if "dialog_key" in sql)
             key = store.execute(f"SELECT dialog_key FROM {table}").fetchone()[0]
         state = bytes([direction]) + (1).to_bytes(3, "big") + (2).to_bytes(3, "big") + attributes.to_bytes(4, "big")
-        mac = hashlib.blake2b(state + call_id.encode(), key=key, digest_size=32).digest()[:10]
+        mac = hashlib.blake2b(state + f"{call_id}\n{caller_tag}".encode(), key=key, digest_size=32).digest()[:10]
         return base64.urlsafe_b64encode(state + mac).decode()
 
     def late(self, call_id, text):
@@ -306,7 +306,8 @@ class LateAnswer(CustomHeader):
         def changed(call_id):
             text = self.token(call_id)
             return text[:-1] + ("A" if text[-1] != "A" else "B")
-        for text in (lambda call_id: self.token("another"), lambda call_id: "A" * 28, lambda call_id: "x", changed):
+        for text in (lambda call_id: self.token("another"), lambda call_id: self.token(call_id, caller_tag="3"),
+                     lambda call_id: "A" * 28, lambda call_id: "x", changed):
             call_id = token("late")
             self.header(self.late(call_id, text(call_id)), None)
 

@@ -118,6 +118,43 @@ class TestChoice(Gateway):
         call.dialog_request("BYE", changes=self.forge)
         served.ended()
 
+    def test_token_holds_for_the_tag_of_the_caller_in_his_place(self):
+        call = self.call()
+        served = self.west.served()
+        self.answered(call, served)
+
+        def tags(start, end):
+            def change(message):
+                for name, text in (("From", start), ("To", end)):
+                    message.set(name, message.get(name).split(";tag=")[0] + f";tag={text}")
+            return change
+        caller, callee = (call.answer.get(name).split(";tag=")[1] for name in ("From", "To"))
+        for start, end in (("made-up", callee), (callee, caller), ("made-up", "made-up")):
+            call.dialog_request("INFO", changes=tags(start, end))
+            self.assertEqual(self.teams.response((200, 699), "INFO").status, 481, (start, end))
+        for start, end in ((callee, "made-up"), (caller, callee)):
+            served.dialog_request("INFO", self.proxy, changes=tags(start, end))
+            self.assertEqual(self.west.response((200, 699), "INFO").status, 481, (start, end))
+        call.dialog_request("INFO", changes=tags(caller, "another-fork"))
+        self.west.reply(self.west.request("INFO"), 481)
+        self.teams.response(481, "INFO")
+        served.dialog_request("INFO", self.proxy)
+        self.teams.reply(self.teams.request("INFO"), 200)
+        self.west.response(200, "INFO")
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_callee_that_repeats_the_tag_of_the_caller_is_understood(self):
+        call = self.call()
+        served = self.west.served()
+        served.tag = served.invite.get("From").split(";tag=")[1]
+        self.answered(call, served)
+        served.dialog_request("INFO", self.proxy)
+        self.teams.reply(self.teams.request("INFO"), 200)
+        self.west.response(200, "INFO")
+        call.dialog_request("BYE")
+        served.ended()
+
     def test_contact_with_a_name_is_not_looked_up(self):
         call = self.call()
         served = self.west.served()
