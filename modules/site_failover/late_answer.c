@@ -24,6 +24,7 @@
 #include <core/resolve.h>
 
 #include "call_state.h"
+#include "calls.h"
 #include "dialog_token.h"
 #include "glue.h"
 #include "late_branch.h"
@@ -259,11 +260,15 @@ struct ending {
 	uint32_t attributes; /* whose header it carries */
 };
 
-static int ending_read(struct sip_msg *msg, uint32_t attributes, struct ending *ending)
+/* @p target: where the request went, for an answer without a Contact; or "". */
+static int ending_read(struct sip_msg *msg, uint32_t attributes, const char *target, struct ending *ending)
 {
 	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address, .attributes = attributes};
 	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, &ending->set) ||
-	    route_set_contact(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
+	    str2int(&get_cseq(msg)->number, &ending->cseq))
+		return -EINVAL;
+	ending->contact = str_of(target);
+	if (route_set_contact(msg, &ending->contact) && ending->contact.len == 0)
 		return -EINVAL;
 	ending->local = get_from(msg);
 	ending->remote = get_to(msg);
@@ -313,7 +318,7 @@ static int send_bye(struct ending *ending, int cause, const char *text)
 static void ended(struct sip_msg *msg, int cause, const char *text)
 {
 	site_count(late_byes);
-	LM_NOTICE("late answer of call %.*s from %s acknowledged and ended (%d %s)\n", STR_FMT(&msg->callid->body),
+	LM_NOTICE("answer of call %.*s from %s is not wanted, and ended by BYE (%d %s)\n", STR_FMT(&msg->callid->body),
 		  ip_addr2a(&msg->rcv.src_ip), cause, text);
 }
 
@@ -322,20 +327,20 @@ static void not_ended(struct sip_msg *msg, bool fresh)
 {
 	if (fresh)
 		late_branch_reopen(msg->via1->branch->value, get_to(msg)->tag_value);
-	LM_ERR("late answer of call %.*s: sending failed\n", STR_FMT(&msg->callid->body));
+	LM_ERR("answer of call %.*s is not wanted, and sending failed\n", STR_FMT(&msg->callid->body));
 }
 
 /* True if this answer was not ended before. */
-static bool end_answer(struct sip_msg *msg, int cause, const char *text, uint32_t attributes)
+static bool end_answer(struct sip_msg *msg, int cause, const char *text, uint32_t attributes, const char *target)
 {
 	struct ending ending;
-	if (ending_read(msg, attributes, &ending)) {
-		LM_ERR("late answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
+	if (ending_read(msg, attributes, target, &ending)) {
+		LM_ERR("answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
 		       STR_FMT(&msg->callid->body));
 		return false;
 	}
 	bool fresh = late_branch_end(msg->via1->branch->value, get_to(msg)->tag_value, cause);
-	int result = send_ack(&ending);
+	int result = STR_EQ(get_cseq(msg)->method, invite) ? send_ack(&ending) : 0;
 	if (result == 0 && fresh)
 		result = send_bye(&ending, cause, text);
 	if (fresh)
@@ -407,7 +412,7 @@ int late_answer_end(struct sip_msg *msg)
 		return -1;
 	switch (judge(msg, &cause, uri, sizeof(uri))) {
 	case LATE:
-		end_answer(msg, cause, reason_text(cause), attributes_of_callee(msg));
+		end_answer(msg, cause, reason_text(cause), attributes_of_callee(msg), "");
 		return 1;
 	case GIVEN_UP:
 		end_given_up(msg, uri);
@@ -424,13 +429,18 @@ int late_answer_end(struct sip_msg *msg)
 
 /* ------- answers that are refused ------- */
 
+/* Whose 2xx may have an answer to an offer: where it is refused, its sender has changed the session already. */
+enum { SESSION_METHODS = METHOD_INVITE | METHOD_UPDATE | METHOD_PRACK };
+
 /* A BYE of ours in the place of someone whose numbers we do not know: higher than he ever comes. */
 enum { LAST_CSEQ = 1 << 30 };
 
+/* The two ends of a request within a dialog. */
 struct requester {
 	bool in_dialog;
 	struct ending ending;
 	uint32_t attributes_of_answerer;
+	char target[URI_MAX]; /* of the answerer, as the request went there */
 };
 
 /* tm's lock, taken as tm does, so that tm may take it again: nobody else builds an answer of this transaction meanwhile
@@ -447,8 +457,22 @@ static void answers_unlock(struct cell *cell)
 	lock_release(&cell->reply_mutex);
 }
 
-/* The one who sent a request of a dialog, out of that request; what is kept points into the answer or is copied. */
-static int requester_read(struct cell *cell, struct sip_msg *answer, struct requester *requester)
+/* We end the dialog of @p msg, as site_dialog() found it for the request: no BYE of theirs will. */
+static void end_call(struct sip_msg *msg)
+{
+	bool forward = (call_state_int(CALL_SIDE, SIDE_OPERATOR) == SIDE_OPERATOR) ==
+		       (call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE);
+	struct dialog dialog = {
+		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
+		.ingress = (uint32_t)call_state_int(forward ? CALL_IN : CALL_OUT, TOPOLOGY_NONE),
+		.egress = (uint32_t)call_state_int(forward ? CALL_OUT : CALL_IN, TOPOLOGY_NONE),
+	};
+	enum call_relayed unused;
+	calls_end(&dialog, msg, &unused);
+}
+
+/* Out of the request, with the call ended; what is kept points into the answer or is copied. */
+static void requester_read(struct cell *cell, int branch, struct sip_msg *answer, struct requester *requester)
 {
 	struct sip_msg *request = cell->uas.request;
 	struct ending *ending = &requester->ending;
@@ -456,20 +480,22 @@ static int requester_read(struct cell *cell, struct sip_msg *answer, struct requ
 	struct call_state_scope scope = call_state_enter(cell);
 	uint32_t attributes = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0);
 	bool of_operator = call_state_int(CALL_SIDE, 0) == SIDE_OPERATOR;
+	end_call(answer);
 	call_state_leave(scope);
 	*requester = (struct requester){.in_dialog = true, .attributes_of_answerer = of_operator ? 0 : attributes};
+	place_copy_text(requester->target, sizeof(requester->target), span_of_str(&cell->uac[branch].uri));
 	*ending = (struct ending){.msg = answer,
 				  .local = get_to(answer),
 				  .remote = get_from(answer),
 				  .socket = request->rcv.bind_address,
 				  .attributes = of_operator ? attributes : 0,
 				  .cseq = LAST_CSEQ};
-	if (!request->contact || parse_nameaddr(&request->contact->body, &contact) < 0)
-		return -EINVAL;
-	place_copy_text(ending->contact_text, sizeof(ending->contact_text), span_of_str(&contact.uri));
+	if (request->contact && parse_nameaddr(&request->contact->body, &contact) == 0)
+		place_copy_text(ending->contact_text, sizeof(ending->contact_text), span_of_str(&contact.uri));
 	ending->contact = str_of(ending->contact_text);
 	next_hop(request, &ending->contact, ending->hop_text, &ending->hop);
-	return 0;
+	if (ending->contact.len == 0) /* a PRACK need not have one */
+		ending->contact = ending->hop;
 }
 
 static int answer_request(struct cell *cell, int code, char *reason, str *headers)
@@ -493,9 +519,8 @@ static int refuse_requester(struct cell *cell, int branch, struct sip_msg *msg, 
 	if (branch < 0 || !(in_dialog || (choice_watches(cell) && starts_call(cell))) ||
 	    (cell->uas.status >= 200 && (!in_dialog || cell->uas.status < 300)))
 		return -ENOENT;
-	if (in_dialog && is_invite(cell) && requester_read(cell, msg, requester))
-		LM_ERR("request of call %.*s has no usable Contact: its sender gets no BYE\n",
-		       STR_FMT(&msg->callid->body));
+	if (in_dialog && get_cseq(msg)->method_id & SESSION_METHODS)
+		requester_read(cell, branch, msg, requester);
 	if (cell->uas.status >= 300)
 		return 0;
 	/* this branch has its final answer: nothing to cancel there */
@@ -526,11 +551,11 @@ int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers)
 	place_copy_text(text, sizeof(text), span_of_str(reason));
 	if (refuse_in_transaction(msg, code, text, headers, &requester))
 		return -1;
-	if (!STR_EQ(get_cseq(msg)->method, invite))
+	if (!(get_cseq(msg)->method_id & SESSION_METHODS))
 		return 1;
 	uint32_t attributes = requester.in_dialog ? requester.attributes_of_answerer : attributes_of_callee(msg);
-	bool fresh = end_answer(msg, code, text, attributes);
-	if (fresh && requester.ending.contact.len && send_bye(&requester.ending, code, text))
+	bool fresh = end_answer(msg, code, text, attributes, requester.target);
+	if (fresh && requester.in_dialog && send_bye(&requester.ending, code, text))
 		LM_ERR("call %.*s: sending BYE failed\n", STR_FMT(&msg->callid->body));
 	return 1;
 }
@@ -574,6 +599,7 @@ int late_answer_end_dialog(struct sip_msg *msg, int code, str *reason)
 	    call_state_int(CALL_OUT, TOPOLOGY_NONE) == TOPOLOGY_NONE || code < 300 || code > 699)
 		return -1;
 	place_copy_text(text, sizeof(text), span_of_str(reason));
+	end_call(msg);
 	receiver_of(msg, &receiver);
 	sender_of(msg, &sender);
 	receiver.attributes = of_operator ? 0 : attributes;

@@ -78,6 +78,9 @@ class Kamailio(Daemon):
             raise AssertionError(f"kamcmd {' '.join(map(str, words))}: {text}\n{self.log_tail()}")
         return text
 
+    def counter(self, group, name):
+        return int(self.call("cnt.get", group, name).split()[-1])
+
     def roles(self):
         """{pid: description} as Kamailio itself names its processes."""
         roles = {}

@@ -210,8 +210,7 @@ class Gateway(Case):
         return int(row["live"]), int(row["trying"])
 
     def counter(self, name):
-        text = self.kamailio.call("cnt.get", "site_failover", name)
-        return int(text.split()[-1])
+        return self.kamailio.counter("site_failover", name)
 
     @staticmethod
     def forge(request):

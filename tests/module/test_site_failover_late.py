@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Kamailio module site_failover: answers that come too late, or are refused."""
 
+import itertools
 import pathlib
 import sys
 import unittest
@@ -94,7 +95,7 @@ class TestLateAnswer(Gateway):
         first.invite.headers[:0] = far
         before = self.counter("late_byes")
         first.reply(200)
-        wait_until(lambda: f"late answer of call {call.call_id}: sending failed" in self.kamailio.log(), 3, "the log")
+        wait_until(lambda: f"answer of call {call.call_id} is not wanted, and sending failed" in self.kamailio.log(), 3, "the log")
         self.assertNotIn(f"{call.call_id} from", self.kamailio.log())
         self.assertEqual(self.counter("late_byes"), before)
         first.invite.headers = saved
@@ -410,23 +411,31 @@ class TestRefuse(Gateway):
         return bye
 
     def test_refused_answer_to_a_new_offer_ends_the_call_on_both_sides(self):
-        for number in ("caller", "callee"):
-            with self.subTest(number):
+        for number, method in itertools.product(("caller", "callee"), ("INVITE", "UPDATE", "PRACK")):
+            with self.subTest(f"{method} of the {number}"):
                 call, served = self.established()
                 if number == "caller":
-                    sender, receiver, request = self.teams, self.west, call.dialog_request("INVITE", body="v=0\r\n")
+                    sender, receiver, request = self.teams, self.west, call.dialog_request(method, body="v=0\r\n")
                 else:
                     sender, receiver = self.west, self.teams
-                    request = served.dialog_request("INVITE", self.proxy, body="v=0\r\n")
+                    request = served.dialog_request(method, self.proxy, body="v=0\r\n")
                 self.answered(sender, receiver, request)
                 for endpoint in (sender, receiver):
                     bye = self.ended_with_488(endpoint, call.call_id)
                     self.assertEqual(bye.all("X-Operator-Content"), ["gold"] if endpoint is self.west else [])
                     self.assertEqual(len(endpoint.requests("BYE", call.call_id)), 1)
 
-    def test_refused_answer_to_update_ends_nothing(self):
+    def test_without_contacts_both_are_reached_all_the_same(self):
+        call, _ = self.established()
+        call.dialog_request("PRACK", body="v=0\r\n", changes=lambda message: message.remove("Contact"))
+        self.west.reply(self.west.request("PRACK", call_id=call.call_id), 200, headers=[("X-Refuse", "1")])
+        self.assertEqual(self.teams.response((200, 699), "PRACK", call_id=call.call_id).status, 488)
+        self.assertEqual(self.ended_with_488(self.west, call.call_id).uri, self.west.contact.strip("<>"))
+        self.ended_with_488(self.teams, call.call_id)
+
+    def test_refused_answer_to_what_has_no_session_ends_nothing(self):
         call, served = self.established()
-        self.answered(self.teams, self.west, call.dialog_request("UPDATE"))
+        self.answered(self.teams, self.west, call.dialog_request("INFO"))
         call.dialog_request("BYE")
         self.assertIsNone(served.ended().get("Reason"))
         self.assertEqual(self.teams.requests("BYE", call.call_id), [])

@@ -249,6 +249,11 @@ class TestMedia(AnswerCase):
                 served.ended()
 
     def test_offers_and_answers_within_a_call_need_srtp_too(self):
+        for method in ("UPDATE", "INVITE"):
+            with self.subTest(method):
+                self.offer_and_answer_within_a_call(method)
+
+    def offer_and_answer_within_a_call(self, method):
         west, teams = self.gateway.peer["west"], self.gateway.peer["teams-1"]
         call = self.invite()
         served = teams.served(call_id=call.call_id)
@@ -257,30 +262,29 @@ class TestMedia(AnswerCase):
         call.ack()
         served.acked()
 
-        def answer(endpoint, request):
-            return endpoint.wait(lambda m: not m.is_request and m.call_id == call.call_id and m.cseq == request.cseq
-                                 and m.method == request.method and m.status >= 200, what="answer")
+        def refusal(endpoint, request):
+            message = endpoint.wait(lambda m: not m.is_request and m.call_id == call.call_id and m.cseq == request.cseq
+                                    and m.method == request.method and m.status >= 200, what="answer")
+            self.assertEqual((message.status, message.body), (488, ""))
+            self.assertRegex(message.get("Warning"), r'^304 trunkgate ".*SRTP.*"$')
 
-        for method in ("UPDATE", "INVITE"):
-            with self.subTest(method):
-                request = served.dialog_request(method, self.gateway.proxy, body=sdp(self.HOST))
-                refusal = answer(teams, request)
-                self.assertEqual(refusal.status, 488)
-                self.assertRegex(refusal.get("Warning"), r'^304 trunkgate ".*SRTP.*"$')
-                request = call.dialog_request(method, body=sdp(west.host))
-                request = teams.wait(lambda m: m.is_request and m.call_id == call.call_id and m.method == method
-                                     and m.cseq == call.cseq)
-                self.assertIn("RTP/SAVP", request.body)
-                teams.reply(request, 200, headers=[("Contact", teams.contact)], body=sdp(self.HOST))
-                refusal = answer(west, request)
-                self.assertEqual((refusal.status, refusal.body), (488, ""))
-                self.assertRegex(refusal.get("Warning"), r'^304 trunkgate ".*SRTP.*"$')
-        # An answer to a new INVITE leaves two people with different ideas of the call: it ends.
-        for endpoint in (west, teams):
+        refusal(teams, served.dialog_request(method, self.gateway.proxy, body=sdp(self.HOST)))
+        offer = call.dialog_request(method, body=sdp(west.host))
+        request = teams.wait(lambda m: m.is_request and m.call_id == call.call_id and m.method == method
+                             and m.cseq == call.cseq)
+        self.assertIn("RTP/SAVP", request.body)
+        teams.reply(request, 200, headers=[("Contact", teams.contact)], body=sdp(self.HOST))
+        refusal(west, offer)
+        # A refused answer leaves two people with different ideas of the call: it ends.
+        self.both_get_bye(call)
+
+    def both_get_bye(self, call):
+        for endpoint in (self.gateway.peer["west"], self.gateway.peer["teams-1"]):
             bye = endpoint.request("BYE", call_id=call.call_id)
             endpoint.reply(bye, 200)
             self.assertIn("SIP;cause=488", bye.get("Reason"))
             self.assertEqual(len(endpoint.requests("BYE", call.call_id)), 1)
+        wait_until(lambda: self.gateway.kamailio.counter("site_failover", "calls_live") == 0, 3, "it counts no more")
 
     def test_late_offer_to_a_group_with_srtp_is_srtp(self):
         west, teams = self.gateway.peer["west"], self.gateway.peer["teams-1"]
@@ -299,10 +303,8 @@ class TestMedia(AnswerCase):
                 if answered:
                     call.dialog_request("BYE")
                     served.ended()
-                for endpoint in (teams, west) if not answered else ():
-                    bye = endpoint.request("BYE", call_id=call.call_id)
-                    endpoint.reply(bye, 200)
-                    self.assertIn("SIP;cause=488", bye.get("Reason"))
+                else:
+                    self.both_get_bye(call)
                 wait_until(lambda: not self.relayed(call), 3, "the call is deleted")
 
     def test_offer_to_a_group_with_srtp_has_the_one_suite(self):

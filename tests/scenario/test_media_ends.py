@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """When a call's media end in rtpengine, and what was agreed is forgotten: at its own end, and at nobody else's."""
 
-import re
 import unittest
 
 from harness import wait_until
@@ -29,10 +28,6 @@ class EndsCase(OffersCase):
         wait_until(lambda: not self.relayed(call.call_id), 3, "the other call is deleted")
         self.assertTrue(self.relayed())
 
-    def live(self):
-        text = self.gateway.kamailio.call("stats.get_statistics", "site_failover:")
-        return int(re.search(r"site_failover:calls_live\s*=\s*(\d+)", text).group(1))
-
 
 class TestByeOfAnotherDialog(EndsCase):
     def test_of_two_answers_each_has_its_own_end(self):
@@ -55,7 +50,7 @@ class TestByeOfAnotherDialog(EndsCase):
             if tag == "two":
                 self.media_go_on()
         self.media_end()
-        self.assertEqual(self.live(), 0)
+        self.assertEqual(self.live_calls(), 0)
 
 
 class TestByeOfNobody(EndsCase):
@@ -75,7 +70,7 @@ class TestByeOfNobody(EndsCase):
             request = self.send("teams", "UPDATE", self.body("teams", "plain"))
             self.assertEqual(self.answer_to("teams", request).status, 488)
             self.over()
-            self.assertEqual(self.live(), 0)
+            self.assertEqual(self.live_calls(), 0)
 
     def test_call_of_before_a_restart_ends_by_the_answer_to_its_bye(self):
         self.established_as("west", {"west": "plain", "teams": "OSRTP"})
@@ -108,9 +103,9 @@ class TestEarlyOffers(EndsCase):
     def test_early_dialog_is_no_live_call(self):
         call, served = self.ringing()
         self.accepted("teams", "UPDATE", self.body("teams", "SRTP"), self.body("west", "plain"))
-        self.assertEqual(self.live(), 0)
+        self.assertEqual(self.live_calls(), 0)
         self.failed(call, served)
-        self.assertEqual(self.live(), 0)
+        self.assertEqual(self.live_calls(), 0)
 
     def test_it_is_one_when_it_is_answered(self):
         call, served = self.ringing()
@@ -119,10 +114,21 @@ class TestEarlyOffers(EndsCase):
         call.final(status=200)
         call.ack()
         served.acked()
-        wait_until(lambda: self.live() == 1, 3, "it counts")
+        wait_until(lambda: self.live_calls() == 1, 3, "it counts")
         self.assertTrue(self.relayed())
         self.over()
-        self.assertEqual(self.live(), 0)
+        self.assertEqual(self.live_calls(), 0)
+
+    def test_refused_answer_ends_the_early_dialog(self):
+        call, served = self.ringing()
+        request = self.send("teams", "UPDATE", self.body("teams", "SRTP"))
+        self.west.reply(self.arrives("west", "UPDATE"), 200, body=self.body("west", "SRTP"),
+                        headers=[("Contact", self.west.contact)])
+        self.assertEqual(self.answer_to("teams", request).status, 488)
+        self.ended_at_both()
+        served.reply(487)
+        call.final(status=487)
+        self.media_end()
 
     def test_media_of_an_early_update_end_with_the_invite(self):
         call, served = self.ringing()

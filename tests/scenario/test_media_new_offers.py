@@ -69,6 +69,12 @@ class OffersCase(MediaCase):
         self.endpoint[other(who)].reply(arrived, status)
         self.assertEqual(self.answer_to(who, request).status, status)
 
+    def ended_at_both(self):
+        for endpoint in self.endpoint.values():
+            bye = endpoint.request("BYE", call_id=self.call_id)
+            self.assertIn("SIP;cause=488", bye.get("Reason"))
+            endpoint.reply(bye, 200)
+
     def accepted(self, who, method, body, answer):
         """An offer and its answer. Returns what each side got."""
         request = self.send(who, method, body)
@@ -93,10 +99,6 @@ class OffersCase(MediaCase):
         wait_until(lambda: not ask(self.gateway.rtpengine.port, command="query", call_id=self.call_id).get("created"),
                    3, "the call is deleted")
 
-    def count(self, name):
-        text = self.gateway.kamailio.call("stats.get_statistics", "srtp_policy:")
-        return int(re.search(rf"srtp_policy:{name}\s*=\s*(\d+)", text).group(1))
-
 
 def other(who):
     return "west" if who == "teams" else "teams"
@@ -116,7 +118,7 @@ class TestRefusedOffer(OffersCase):
         yield "other session", self.body(who, kind, self.second[who]) + "m=video 5 RTP/AVP 96\r\n" * (kind == "plain")
 
     def test_both_hear_as_before(self):
-        lost = self.count("not_restored")
+        lost = self.counter("not_restored")
         for caller in self.endpoint:
             self.established_as(caller, self.KINDS)
             for who in self.endpoint:
@@ -129,7 +131,7 @@ class TestRefusedOffer(OffersCase):
         for media in self.second.values():
             self.assertEqual(media.received, [])
         self.assertEqual(self.plain_on_the_secured_leg(), [])
-        self.assertEqual(self.count("not_restored"), lost)
+        self.assertEqual(self.counter("not_restored"), lost)
         self.assertNotIn("unknown address family", self.gateway.kamailio.log())
 
     def test_what_holds_is_the_last_that_was_agreed(self):
@@ -176,9 +178,9 @@ class TestRefusedOffer(OffersCase):
         self.established_as("west", self.KINDS)
         self.gateway.kamailio.stop()
         self.gateway.restart_kamailio()
-        before = self.count("not_restored")
+        before = self.counter("not_restored")
         self.refused("west", "UPDATE", next(self.offers("west"))[1], 488)
-        self.assertEqual(self.count("not_restored"), before + 1)
+        self.assertEqual(self.counter("not_restored"), before + 1)
         self.assertIn("rtpengine keeps an offer that was refused", self.gateway.kamailio.log())
         got = self.accepted("west", "UPDATE", self.body("west", "plain"), self.body("teams", "SRTP"))
         for _ in range(2):
@@ -188,21 +190,27 @@ class TestRefusedOffer(OffersCase):
             self.refused("west", "UPDATE", next(self.offers("west"))[1], 488)
         self.over()
 
-    def test_an_answer_that_we_refuse_changes_nothing_for_who_asked(self):
-        self.established_as("west", self.KINDS)
-        request = self.send("west", "UPDATE", self.body("west", "plain", self.second["west"]))
-        self.endpoint["teams"].reply(self.arrives("teams", "UPDATE"), 200, body=self.body("teams", "plain"))
-        self.assertEqual(self.answer_to("west", request).status, 488)
-        self.both_hear()
-        self.assertEqual(self.plain_on_the_secured_leg(), [])
-        self.over()
+    def test_an_answer_that_we_refuse_ends_the_call_for_both(self):
+        # whoever gave it has changed already, and nobody can take that back
+        for caller, asks in (("west", "west"), ("west", "teams"), ("teams", "west")):
+            with self.subTest(f"{caller} called, {asks} offers"):
+                self.established_as(caller, self.KINDS)
+                answers = other(asks)
+                request = self.send(asks, "UPDATE", self.body(asks, self.KINDS[asks], self.second[asks]))
+                wrong = {"teams": self.body("teams", "plain"), "west": self.body("west", "SRTP")}[answers]
+                self.endpoint[answers].reply(self.arrives(answers, "UPDATE"), 200, body=wrong,
+                                             headers=[("Contact", self.endpoint[answers].contact)])
+                self.assertEqual(self.answer_to(asks, request).status, 488)
+                self.ended_at_both()
+                wait_until(lambda: self.live_calls() == 0, 3, "the call counts no more")
+                self.assertEqual(self.plain_on_the_secured_leg(), [])
 
     def test_the_first_call_has_nothing_to_go_back_to(self):
-        before = self.count("restored"), self.count("not_restored")
+        before = self.counter("restored"), self.counter("not_restored")
         call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
         self.teams.served(call_id=call.call_id).reply(486)
         self.assertEqual(call.final().status, 486)
-        self.assertEqual((self.count("restored"), self.count("not_restored")), before)
+        self.assertEqual((self.counter("restored"), self.counter("not_restored")), before)
 
 
 class TestRepeatedResponse(OffersCase):
@@ -237,17 +245,17 @@ class TestRepeatedResponse(OffersCase):
         self.established_as("west", self.KINDS)
         for method in ("INVITE", "UPDATE"):
             with self.subTest(method):
-                restored = self.count("restored")
+                restored = self.counter("restored")
                 first, arrived = self.offered(method)
                 self.answers(arrived, 488)
                 self.assertEqual(self.answer_to("west", first).status, 488)
-                wait_until(lambda: self.count("restored") == restored + 1, 3, "it is undone")
+                wait_until(lambda: self.counter("restored") == restored + 1, 3, "it is undone")
                 self.swap("west")
                 second, again = self.offered(method)
                 self.repeat(arrived, 488)
                 self.answers(again, 200)
                 self.took(second, again)
-                self.assertEqual(self.count("restored"), restored + 1)
+                self.assertEqual(self.counter("restored"), restored + 1)
                 self.refused("teams", "UPDATE", self.body("teams", "SRTP", self.second["teams"], new_key()), 488)
                 self.both_hear()
         self.over()
@@ -256,7 +264,7 @@ class TestRepeatedResponse(OffersCase):
         self.established_as("west", self.KINDS)
         for method in ("UPDATE", "INVITE"):
             with self.subTest(method):
-                counts = self.count("restored"), self.count("not_restored")
+                counts = self.counter("restored"), self.counter("not_restored")
                 first, arrived = self.offered(method)
                 self.answers(arrived, 200)
                 self.took(first, arrived)
@@ -266,7 +274,7 @@ class TestRepeatedResponse(OffersCase):
                 self.answers(again, 488)
                 self.assertEqual(self.answer_to("west", second).status, 488)
                 self.both_hear()
-                self.assertEqual((self.count("restored"), self.count("not_restored")), (counts[0] + 1, counts[1]))
+                self.assertEqual((self.counter("restored"), self.counter("not_restored")), (counts[0] + 1, counts[1]))
         self.over()
 
     def test_an_answer_again_changes_nothing_after_a_newer_one(self):
@@ -291,8 +299,7 @@ class TestRepeatedResponse(OffersCase):
         wait_until(lambda: self.responses() > before, 3, "it arrives")
 
     def responses(self):
-        text = self.gateway.kamailio.call("stats.get_statistics", "core:")
-        return int(re.search(r"core:rcv_replies\s*=\s*(\d+)", text).group(1))
+        return self.gateway.kamailio.counter("core", "rcv_replies")
 
 
 class TestUnansweredOffer(OffersCase):
@@ -312,12 +319,12 @@ class TestUnansweredOffer(OffersCase):
         for who in self.endpoint:
             for method in ("UPDATE", "INVITE"):
                 with self.subTest(f"{method} of {who}"):
-                    before = self.count("restored"), self.count("not_restored")
+                    before = self.counter("restored"), self.counter("not_restored")
                     sent = self.send(who, method, self.body(who, self.KINDS[who], self.second[who], new_key()))
                     self.assertEqual(self.answer_to(who, sent).status, 408)
-                    wait_until(lambda: self.count("restored") == before[0] + 1, 3, "it is undone")
+                    wait_until(lambda: self.counter("restored") == before[0] + 1, 3, "it is undone")
                     self.both_hear()
-                    self.assertEqual(self.count("not_restored"), before[1])
+                    self.assertEqual(self.counter("not_restored"), before[1])
         self.over()
 
 
@@ -329,12 +336,12 @@ class TestUnsentOffer(OffersCase):
     def test_both_hear_as_before(self):
         self.established_as("west", self.KINDS)
         self.teams.stop()
-        before = self.count("restored"), self.count("not_restored")
+        before = self.counter("restored"), self.counter("not_restored")
         sent = self.send("west", "UPDATE", self.body("west", "plain", self.second["west"]))
         self.assertEqual(self.answer_to("west", sent).status, 503)
-        wait_until(lambda: self.count("restored") == before[0] + 1, 3, "it is undone")
+        wait_until(lambda: self.counter("restored") == before[0] + 1, 3, "it is undone")
         self.both_hear()
-        self.assertEqual(self.count("not_restored"), before[1])
+        self.assertEqual(self.counter("not_restored"), before[1])
 
 
 class TestRefusedFax(OffersCase):
@@ -353,12 +360,6 @@ class TestRefusedFax(OffersCase):
 
 class TestOptionalStaysSecured(OffersCase):
     MEDIA = {"teams-oc": "SRTP-optional"}
-
-    def ended_at_both(self):
-        for endpoint in self.endpoint.values():
-            bye = endpoint.request("BYE", call_id=self.call_id)
-            self.assertIn("SIP;cause=488", bye.get("Reason"))
-            endpoint.reply(bye, 200)
 
     def downgrades(self, caller, upgraded):
         """Every way in which teams, who has been secured, may try to become plain."""
@@ -381,7 +382,6 @@ class TestOptionalStaysSecured(OffersCase):
             self.teams.reply(self.arrives("teams", method), 200, headers=[("Contact", self.teams.contact)],
                              body=self.body("teams", "plain"))
             self.assertEqual(self.answer_to("west", request).status, 488)
-        if way == "INVITE answer":
             self.ended_at_both()
             return
         self.both_hear()
@@ -412,9 +412,9 @@ class TestOptionalStaysSecured(OffersCase):
 
     def test_another_answer_to_the_same_offer_is_no_way_back(self):
         self.established_as("west", {"west": "plain", "teams": "OSRTP"})
-        refused = self.count("refused_plain")
+        refused = self.counter("refused_plain")
         self.dialogs["teams"].reply(200, body=self.body("teams", "plain"))
-        wait_until(lambda: self.count("refused_plain") == refused + 1, 3, "it is refused")
+        wait_until(lambda: self.counter("refused_plain") == refused + 1, 3, "it is refused")
         self.both_hear()
         self.assertEqual(len(self.dialogs["west"].finals()), 1)
         self.over()
