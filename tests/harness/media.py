@@ -10,7 +10,7 @@ from .sip import sdp
 from .wait import wait_until
 
 FOUND, OUTSIDE = "+15551230001", "+15557770000"
-TONES = {"teams": 440, "west": 700}
+TONES = {"teams": 450, "west": 700}  # whole periods in a frame: no step where one overtakes another
 INTRUDER, INTRUDERS_TONE = "127.0.9.9", 1200
 
 

@@ -13,7 +13,7 @@ MINUTES = 31
 FRAMES = MINUTES * 60 * 50
 BURST = 20  # rtpengine drops what comes in when it reads more than 50 packets without a pause
 LOST_AFTER, LOST_MAX = 0.3, 500  # s, packets
-TONES = {"teams": 440, "west": 700}
+TONES = {"teams": 450, "west": 700}  # whole periods in a frame: no step where one overtakes another
 
 
 def with_srtp(document):
