@@ -14,6 +14,7 @@ static const struct {
 	[ENFORCER_RECORDING] = {"recording", "recording is not allowed"},
 	[ENFORCER_DEBUG] = {"debug", "the flag debug puts keys into the log"},
 	[ENFORCER_PLAIN_COPY] = {"plain-copy", "a copy of a call must be SRTP"},
+	[ENFORCER_PROFILES] = {"dtls-profiles", "dtls-profiles is no list of known profiles"},
 	[ENFORCER_TOO_LARGE] = {"too-large", "too large for rtpengine's buffer"},
 };
 
@@ -64,6 +65,8 @@ static void refuse(struct enforcer_room *room, struct enforcer_outcome *outcome,
 }
 
 /* --- requests --- */
+
+static const char profiles_key[] = "dtls-profiles";
 
 /* Everything that one request needs on its way. */
 struct request {
@@ -160,6 +163,41 @@ static bool asks_for_plain(const struct ng_message *message)
 	return true;
 }
 
+/* Ours, and only where rtpengine's clients put a key: elsewhere rtpengine would ignore it. */
+static bool names_profiles_elsewhere(const struct ng_message *message, char *room, size_t size)
+{
+	struct span text;
+	const struct ng_value *value = ng_find(message, "rtpp-flags");
+	if (is_among_flags(message, profiles_key, room, size))
+		return true;
+	return value && !ng_text(message->format, value, room, size, &text) && holds(text, profiles_key);
+}
+
+/* A list without any name would be read as the default. */
+static bool begins_with_name(struct span names)
+{
+	return names.len && !strchr(" \t,;", *names.ptr);
+}
+
+/* Narrows the policy to what the request names. Returns a reason, 0 if fine. */
+static unsigned profiles_narrow(struct request *request)
+{
+	struct enforcer_room *room = request->room;
+	const struct ng_message *message = &room->message;
+	const struct ng_value *value = ng_find(message, profiles_key);
+	struct span names;
+	uint32_t named;
+	if (names_profiles_elsewhere(message, room->sdp, sizeof(room->sdp)))
+		return ENFORCER_PROFILES;
+	if (!value)
+		return 0;
+	if (ng_text(message->format, value, room->sdp, sizeof(room->sdp), &names) || !begins_with_name(names) ||
+	    srtp_profiles_parse(names, &named, NULL))
+		return ENFORCER_PROFILES;
+	request->policy.profiles &= named;
+	return 0;
+}
+
 /* Reads the SDP and takes out what the policy excludes. Returns a reason, 0 if fine. */
 static unsigned sdp_take(struct request *request)
 {
@@ -196,7 +234,7 @@ static void write_flags(const struct request *request, struct ng_writer *writer,
 static bool is_own(const struct request *request, struct span key)
 {
 	return (request->policy.profiles == 0 && ng_key_is(key, "DTLS")) || ng_key_is(key, "flags") ||
-	       (request->sdp.len && ng_key_is(key, "sdp"));
+	       ng_key_is(key, profiles_key) || (request->sdp.len && ng_key_is(key, "sdp"));
 }
 
 /* The whole request anew: what came, with our SDP and flags. */
@@ -236,13 +274,16 @@ static unsigned check(struct request *request, struct enforcer_outcome *outcome)
 		if (asks_for_plain(&room->message))
 			return ENFORCER_PLAIN_COPY;
 	}
-	reason = sdp_take(request);
+	reason = profiles_narrow(request);
+	if (!reason)
+		reason = sdp_take(request);
 	if (reason)
 		return reason;
 	long length = request_write(request);
 	if (length < 0)
 		return ENFORCER_TOO_LARGE;
 	outcome->action = ENFORCER_CHANGED;
+	outcome->profiles = request->policy.profiles;
 	outcome->datagram = (struct span){room->out, (size_t)length};
 	return 0;
 }
@@ -273,7 +314,8 @@ void enforcer_request(const struct enforcer *enforcer, struct span datagram, siz
 		      struct enforcer_outcome *outcome)
 {
 	struct ng_message *message = &room->message;
-	*outcome = (struct enforcer_outcome){.action = ENFORCER_PASS, .datagram = datagram};
+	*outcome = (struct enforcer_outcome){
+		.action = ENFORCER_PASS, .profiles = enforcer->policy.profiles, .datagram = datagram};
 	int error = ng_read(datagram, message);
 	if (error && message->cookie.len == 0)
 		return; /* rtpengine neither answers nor reads what has no cookie */

@@ -32,6 +32,7 @@ enum enforcer_reason {
 	ENFORCER_RECORDING,                /**< a flag that records the call in plain */
 	ENFORCER_DEBUG,                    /**< a flag that makes rtpengine log the call's keys */
 	ENFORCER_PLAIN_COPY,               /**< a plain copy of a call is asked for */
+	ENFORCER_PROFILES,                 /**< dtls-profiles that cannot be read without doubt */
 	ENFORCER_TOO_LARGE,                /**< does not fit rtpengine's buffer once its flags are in */
 	ENFORCER_REASONS,
 };
@@ -41,7 +42,8 @@ enum { ENFORCER_CALL_ID_MAX = 1024, ENFORCER_TEXT_MAX = SDP_TEXT_MAX + 64 };
 
 struct enforcer_outcome {
 	enum enforcer_action action;
-	unsigned reason; /**< of a refusal: enum sdp_reason or enforcer_reason */
+	unsigned reason;   /**< of a refusal: enum sdp_reason or enforcer_reason */
+	uint32_t profiles; /**< of a request: DTLS-SRTP profiles that may be negotiated for what it makes; maybe none */
 	struct span datagram;
 	struct span command, call_id; /**< of a request, as far as it could be read; in the room */
 	char text[ENFORCER_TEXT_MAX]; /**< of a refusal, as rtpengine's client gets it: no key, nothing the sender chose
@@ -56,7 +58,11 @@ struct enforcer_room {
 	char sdp[NG_DATAGRAM_MAX], out[NG_DATAGRAM_MAX];
 };
 
-/** @p limit: room that rtpengine's buffer has, at most NG_DATAGRAM_MAX. */
+/**
+ * @p limit: room that rtpengine's buffer has, at most NG_DATAGRAM_MAX. A key of our own, `dtls-profiles`, narrows the
+ * profiles for this request and its reply: whoever gives the reply to enforcer_reply() puts outcome.profiles into the
+ * policy.
+ */
 void enforcer_request(const struct enforcer *enforcer, struct span datagram, size_t limit, struct enforcer_room *room,
 		      struct enforcer_outcome *outcome);
 void enforcer_reply(const struct enforcer *enforcer, struct span datagram, struct enforcer_room *room,

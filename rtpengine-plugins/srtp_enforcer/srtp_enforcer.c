@@ -60,8 +60,7 @@ static struct {
 	bool log_stderr;
 	struct enforcer enforcer;
 	struct options options;
-	char profiles[SRTP_NAMES_MAX]; /* as OpenSSL names them */
-	char cookie[32];               /* begins the cookies of our own requests */
+	char cookie[32]; /* begins the cookies of our own requests */
 } guard;
 
 static atomic_bool guarded[GUARDED_MAX];
@@ -111,6 +110,7 @@ struct worker {
 	/* the request that rtpengine works on */
 	char call_id[ENFORCER_CALL_ID_MAX];
 	size_t call_id_length;
+	uint32_t profiles; /* for the DTLS contexts that it makes; before the first and after the last: the policy's */
 	struct sockaddr_storage sender;
 	socklen_t sender_length;
 	/* a delete that it is fed next; its reply goes nowhere, the refusal that waits for it does */
@@ -136,6 +136,7 @@ static struct worker *worker_of_thread(void)
 		return NULL;
 	}
 	worker->delete_on = -1;
+	worker->profiles = guard.enforcer.policy.profiles;
 	return worker;
 }
 
@@ -244,6 +245,7 @@ static size_t request_filter(int fd, struct msghdr *message, size_t length, stru
 	case ENFORCER_PASS:
 		count(&counters.passed);
 	}
+	worker->profiles = outcome.profiles;
 	worker->call_id_length = outcome.call_id.len;
 	memcpy(worker->call_id, outcome.call_id.ptr ? outcome.call_id.ptr : "", outcome.call_id.len);
 	worker->sender_length = message->msg_namelen;
@@ -260,6 +262,8 @@ APART static ssize_t guarded_receive(int fd, struct msghdr *message, int flags)
 		errno = ENOMEM;
 		return -1;
 	}
+	/* what came before is done, answered or not */
+	worker->profiles = guard.enforcer.policy.profiles;
 	if (worker->delete_on == fd)
 		return delete_feed(worker, message);
 	const struct msghdr fresh = *message;
@@ -345,6 +349,7 @@ static ssize_t reply_refuse(int fd, const struct msghdr *message, int flags, str
 APART static ssize_t guarded_send(int fd, const struct msghdr *message, int flags)
 {
 	struct worker *worker = worker_of_thread();
+	struct enforcer enforcer = guard.enforcer;
 	struct enforcer_outcome outcome;
 	size_t length = worker ? gather(message, worker->datagram, sizeof(worker->datagram)) : 0;
 	if (length == 0) {
@@ -355,7 +360,8 @@ APART static ssize_t guarded_send(int fd, const struct msghdr *message, int flag
 	if (is_reply_to_delete(worker, datagram))
 		return real.sendmsg(fd, &worker->held_message, 0) < 0 ? -1 : (ssize_t)length;
 	count(&counters.replies);
-	enforcer_reply(&guard.enforcer, datagram, &worker->room, &outcome);
+	enforcer.policy.profiles = worker->profiles;
+	enforcer_reply(&enforcer, datagram, &worker->room, &outcome);
 	if (outcome.action == ENFORCER_PASS)
 		return real.sendmsg(fd, message, flags);
 	return reply_refuse(fd, message, flags, worker, &outcome) < 0 ? -1 : (ssize_t)length;
@@ -396,9 +402,16 @@ WRAPPED int bind(int fd, __CONST_SOCKADDR_ARG given, socklen_t length)
 	return result;
 }
 
+/* rtpengine makes a context in the thread that works on the command which needs it, and else only from Redis. */
 WRAPPED int SSL_CTX_set_tlsext_use_srtp(void *context, const char *profiles)
 {
-	return real.profiles(context, guard.active ? guard.profiles : profiles);
+	char allowed[SRTP_NAMES_MAX];
+	if (!guard.active)
+		return real.profiles(context, profiles);
+	const struct worker *worker = pthread_getspecific(worker_key);
+	uint32_t set = worker ? worker->profiles : guard.enforcer.policy.profiles;
+	/* of none OpenSSL would make a context without SRTP; so there is none */
+	return srtp_profiles_openssl(set, allowed, sizeof(allowed)) ? real.profiles(context, allowed) : 1;
 }
 
 /* --- start --- */
@@ -492,9 +505,6 @@ static void policy_read(void)
 		give_up(text);
 	}
 	guard.enforcer.allow = span_of(guard.options.allow);
-	/* without any profile DTLS is switched off in each request; OpenSSL still wants a name */
-	srtp_profiles_openssl(policy->profiles ? policy->profiles : srtp_profiles_default(), guard.profiles,
-			      sizeof(guard.profiles));
 }
 
 static void path_check(void)
@@ -509,10 +519,10 @@ static void path_check(void)
 
 static void announce(void)
 {
-	char suites[SRTP_NAMES_MAX], text[2 * SRTP_NAMES_MAX + 32];
+	char suites[SRTP_NAMES_MAX], profiles[SRTP_NAMES_MAX], text[2 * SRTP_NAMES_MAX + 32];
 	srtp_suites_print(guard.enforcer.policy.suites, " ", suites, sizeof(suites));
-	snprintf(text, sizeof(text), "%s; DTLS-SRTP %s", suites,
-		 guard.enforcer.policy.profiles ? guard.profiles : "off");
+	size_t length = srtp_profiles_openssl(guard.enforcer.policy.profiles, profiles, sizeof(profiles));
+	snprintf(text, sizeof(text), "%s; DTLS-SRTP %s", suites, length ? profiles : "off");
 	report(LOG_INFO, guard.enforcer.version == NG_10_5 ? "guards rtpengine 10.5" : "guards rtpengine 12.5", text,
 	       (struct span){"", 0});
 }

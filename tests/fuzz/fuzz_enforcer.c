@@ -27,9 +27,13 @@ static void request(const struct enforcer *enforcer, struct span datagram)
 		REQUIRE(outcome.datagram.ptr == datagram.ptr && outcome.datagram.len == datagram.len);
 	if (outcome.action == ENFORCER_REFUSED)
 		REQUIRE(ng_read(outcome.datagram, &message) == 0);
+	REQUIRE((outcome.profiles & ~enforcer->policy.profiles) == 0);
 	if (outcome.action != ENFORCER_CHANGED)
 		return;
-	require_clean(enforcer, outcome.datagram);
+	struct enforcer narrowed = *enforcer;
+	narrowed.policy.profiles = outcome.profiles;
+	require_clean(&narrowed, outcome.datagram);
+	REQUIRE(!ng_find(&message, "dtls-profiles"));
 	/* it would pass again, unless the flags added twice find no room */
 	enforcer_request(enforcer, outcome.datagram, NG_DATAGRAM_MAX, &again, &second);
 	REQUIRE(second.action == ENFORCER_CHANGED || second.reason == ENFORCER_TOO_LARGE);
@@ -38,7 +42,7 @@ static void request(const struct enforcer *enforcer, struct span datagram)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct enforcer enforcers[] = {
-		{{SRTP_OPTIONAL, 1, 1}, NG_10_5, {"", 0}},
+		{{SRTP_OPTIONAL, 1, 3}, NG_10_5, {"", 0}},
 		{{SRTP_OPTIONAL, 0x3ff, 0}, NG_12_5, {"plain subscribe;start recording", 31}},
 	};
 	struct span datagram = {(const char *)data, size};

@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from harness import Case
@@ -314,31 +315,66 @@ class Enforced:
         self.assertGreater(sum("srtp_enforcer" in line for line in lines), 4)
 
 
-def dtls(doors, identity, profiles):
+class DtlsCall:
+    """A caller with DTLS-SRTP and a plain callee, or (to_callee) the other way round; fields are those of one command."""
+
+    def __init__(self, doors, identity, to_callee=False):
+        self.doors, self.identity, self.to_callee = doors, identity, to_callee
+        self.call, self.own = doors.call(), ("127.0.0.1", free_port())
+        self.tags, self.port = {"from_tag": "a"}, None
+
+    def body(self, secured, setup):
+        lines = self.identity.line(setup)
+        return body(section("UDP/TLS/RTP/SAVP", lines=lines, port=self.own[1]) if secured else section(port=40002))
+
+    def offer(self, setup="active", **fields):
+        return self.doors.ng("offer", call_id=self.call, **self.tags, SDES=["off"],
+                             transport_protocol="UDP/TLS/RTP/SAVP" if self.to_callee else "RTP/AVP",
+                             sdp=self.body(not self.to_callee, setup), **fields)
+
+    def answer(self, setup="active", **fields):
+        self.tags["to_tag"] = "b"
+        reply = self.doors.ng("answer", call_id=self.call, **self.tags, SDES=["off"], sdp=self.body(self.to_callee, setup),
+                              **fields)
+        if ok(reply) and not self.to_callee:
+            self.port = sections(reply["sdp"])[0][1]
+        return reply
+
+    def establish(self, setup="active", **fields):
+        reply = self.offer(setup, **fields)
+        assert ok(reply), reply
+        self.port = sections(reply["sdp"])[0][1]
+        reply = self.answer(setup, **fields)
+        assert ok(reply), reply
+        return self
+
+    def negotiated(self, profiles):
+        """What we get who begin the handshake with these."""
+        return self.identity.negotiate(self.own, (self.doors.rtpengine.address, self.port), profiles)
+
+    def end(self):
+        self.doors.end(self.call)
+
+
+def dtls(doors, identity, profiles, **fields):
     """The profile that a client that offers these gets from rtpengine."""
-    call, own = doors.call(), free_port()
-    assert ok(doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/AVP", SDES=["off"],
-                       sdp=body(section("UDP/TLS/RTP/SAVP", lines=identity.line(), port=own))))
-    reply = doors.ng("answer", call_id=call, from_tag="a", to_tag="b", SDES=["off"], sdp=body(section(port=40002)))
-    port = sections(reply["sdp"])[0][1]
-    negotiated = identity.negotiate(("127.0.0.1", own), (doors.rtpengine.address, port), profiles)
-    doors.end(call)
-    return negotiated
-
-
-def dtls_answered(doors, identity, profiles):
-    """The profile that rtpengine, which begins the handshake, gets from a callee that takes these."""
-    call, own = doors.call(), free_port()
-    server = identity.serve(("127.0.0.1", own), profiles)
+    call = DtlsCall(doors, identity).establish(**fields)
     try:
-        assert ok(doors.ng("offer", call_id=call, from_tag="a", transport_protocol="UDP/TLS/RTP/SAVP", SDES=["off"],
-                           sdp=body()))
-        assert ok(doors.ng("answer", call_id=call, from_tag="a", to_tag="b", SDES=["off"], sdp=body(
-            section("UDP/TLS/RTP/SAVP", lines=identity.line("passive"), port=own))))
+        return call.negotiated(profiles)
+    finally:
+        call.end()
+
+
+def dtls_answered(doors, identity, profiles, **fields):
+    """The profile that rtpengine, which begins the handshake, gets from a callee that takes these."""
+    call = DtlsCall(doors, identity, to_callee=True)
+    server = identity.serve(call.own, profiles)
+    try:
+        call.establish("passive", **fields)
         return server.negotiated()
     finally:
         server.stop()
-        doors.end(call)
+        call.end()
 
 
 class TestInstalled(Enforced, Case):
@@ -364,6 +400,104 @@ class TestInstalledOtherPolicy(OtherPolicy, Case):
 
 
 class TestDebian13OtherPolicy(OtherPolicy, Case):
+    root = debian13
+
+
+class Narrowed:
+    """Commands that name profiles of their own (dtls-profiles): each call has its own, and none gets more."""
+
+    root = None
+    NAMES = {PROFILES[0]: "SRTP_AES128_CM_HMAC_SHA1_80", PROFILES[2]: "SRTP_AEAD_AES_128_GCM",
+             PROFILES[3]: "SRTP_AEAD_AES_256_GCM"}  # OpenSSL's and IANA's
+
+    @classmethod
+    def prepare(cls):
+        settings = f"[rtpengine]\n[srtp-enforcer]\ndtls-profiles = {' '.join(cls.NAMES.values())}\n"
+        root = cls.root() if cls.root else None
+        cls.rtpengine = cls.start_for_all(Rtpengine(cls.folder, plugin=True, root=root, settings=settings))
+        cls.doors = Doors(cls.rtpengine)
+        cls.identity = DtlsIdentity(cls.folder)
+
+    def one(self, profile, negotiate=dtls):
+        """Two calls at once, each held to one profile, whose peers take all, or all but that one."""
+        others = tuple(name for name in PROFILES if name != profile)
+        words = {"dtls_profiles": self.NAMES[profile]}
+        return [negotiate(self.doors, self.identity, offered, **words) for offered in (PROFILES[::-1], others)]
+
+    def test_calls_at_once_get_each_its_own_profile(self):
+        profiles = list(self.NAMES) * 3
+        with ThreadPoolExecutor(4) as pool:
+            for negotiate in (dtls, dtls_answered):
+                found = list(pool.map(functools.partial(self.one, negotiate=negotiate), profiles))
+                self.assertEqual(found, [[profile, None] for profile in profiles], negotiate.__name__)
+
+    def test_commands_of_two_calls_take_turns(self):
+        calls = [(DtlsCall(self.doors, self.identity), profile) for profile in self.NAMES]
+        for step in (DtlsCall.offer, DtlsCall.answer):
+            for call, profile in calls:
+                self.assertTrue(ok(step(call, dtls_profiles=self.NAMES[profile])))
+        for call, profile in calls:
+            self.assertEqual(call.negotiated(PROFILES[::-1]), profile)
+            call.end()
+
+    def test_a_command_without_profiles_has_those_of_the_plugin_again(self):
+        words = {"dtls_profiles": self.NAMES[PROFILES[2]]}
+        for _ in range(4):  # each thread of rtpengine works on some of them
+            self.assertEqual(dtls(self.doors, self.identity, PROFILES, **words), PROFILES[2])
+            for profile in self.NAMES:
+                self.assertEqual(dtls(self.doors, self.identity, (profile,)), profile)
+
+    def test_a_new_offer_and_a_change_of_roles_are_held_to_it_too(self):
+        kept, other = PROFILES[3], PROFILES[0]
+        for named, taken, expected in ((kept, PROFILES, kept), (kept, (other,), None), (other, PROFILES, other),
+                                       (None, (other,), other)):
+            with self.subTest(f"{named} {taken}"):
+                call = DtlsCall(self.doors, self.identity).establish(dtls_profiles=self.NAMES[kept])
+                self.assertEqual(call.negotiated(PROFILES), kept)
+                server = self.identity.serve(call.own, taken)
+                self.addCleanup(server.stop)
+                call.establish("passive", **({"dtls_profiles": self.NAMES[named]} if named else {}))
+                self.assertEqual(server.negotiated(), expected)
+                call.end()
+
+    def test_a_new_offer_that_changes_no_role_keeps_what_was_made_for_it(self):
+        call = DtlsCall(self.doors, self.identity).establish(dtls_profiles=self.NAMES[PROFILES[2]])
+        call.establish(dtls_profiles=self.NAMES[PROFILES[0]])
+        self.assertEqual(call.negotiated(PROFILES), PROFILES[2])
+        call.end()
+
+    def test_without_a_common_profile_there_is_no_dtls(self):
+        for named in ("none", "SRTP_AES128_CM_HMAC_SHA1_32"):
+            with self.subTest(named):
+                refused = DtlsCall(self.doors, self.identity).offer(dtls_profiles=named)
+                self.assertIn("DTLS-SRTP, which is not allowed", refused["error-reason"])
+                self.assertFalse(ok(DtlsCall(self.doors, self.identity, to_callee=True).offer(dtls_profiles=named)))
+                call = self.doors.call()
+                reply = self.doors.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP",
+                                      dtls_profiles=named, sdp=body(section("RTP/SAVP", [DEFAULT], lines=self.identity.line())))
+                self.assertEqual((suites_of(reply["sdp"]), sections(reply["sdp"])[0][3]), ([DEFAULT], False))
+                self.doors.end(call)
+
+    def test_an_answer_that_takes_the_last_profile_away_ends_the_call(self):
+        call = DtlsCall(self.doors, self.identity)
+        self.assertTrue(ok(call.offer(dtls_profiles=self.NAMES[PROFILES[0]])))
+        self.assertIn("DTLS-SRTP, which is not allowed", call.answer(dtls_profiles="none")["error-reason"])
+        self.assertFalse(self.doors.exists(call.call))
+
+    def test_what_could_be_misread_is_refused_and_rtpengine_hears_of_no_key_of_ours(self):
+        for fields in ({"dtls_profiles": "SRTP_AES128_CM_SHA1_80"}, {"dtls_profiles": ""}, {"dtls_profiles": ["none"]},
+                       {"dtls_profiles": "none", "DTLS_profiles": "none"}, {"flags": ["dtls-profiles=none"]},
+                       {"rtpp_flags": "RTP/AVP dtls-profiles=none"}):
+            self.assertFalse(ok(DtlsCall(self.doors, self.identity).offer(**fields)), fields)
+        dtls(Doors(self.rtpengine, as_json=True), self.identity, PROFILES, dtls_profiles="SRTP_AEAD_AES_128_GCM")
+        self.assertNotIn("nknown dictionary key", self.rtpengine.log())
+
+
+class TestNarrowedInstalled(Narrowed, Case):
+    pass
+
+
+class TestNarrowedDebian13(Narrowed, Case):
     root = debian13
 
 
@@ -620,6 +754,13 @@ class TestStock(Case):
         self.identity = DtlsIdentity(self.folder)
         columns = {"12.5 alone": self.measure(debian13(), False), "with srtp_enforcer": self.measure(debian13(), True)}
         self.compare_or_write(columns)
+
+    def test_without_the_plugin_profiles_of_a_command_are_not_heard(self):
+        self.identity = DtlsIdentity(self.folder)
+        rtpengine = self.start(Rtpengine(self.folder))
+        self.assertEqual(dtls(Doors(rtpengine), self.identity, PROFILES[:1], dtls_profiles="SRTP_AEAD_AES_256_GCM"),
+                         PROFILES[0])
+        self.assertIn("Unknown dictionary key encountered: 'dtls-profiles'", rtpengine.log())
 
     written = {}
 

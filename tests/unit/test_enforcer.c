@@ -237,6 +237,96 @@ static void test_without_profiles_dtls_is_switched_off(void **state)
 	assert_string_equal(text_of("DTLS"), "off");
 }
 
+#define TLS HEAD "m=audio 4000 UDP/TLS/RTP/SAVP 8\r\n"
+#define FINGERPRINT                                                                                                    \
+	"a=setup:active\r\na=fingerprint:sha-1 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\n"
+
+static uint32_t set_of(const char *names)
+{
+	uint32_t set;
+	assert_int_equal(srtp_profiles_parse(span_of(names), &set, NULL), 0);
+	return set;
+}
+
+static void test_profiles_of_a_request_narrow_those_of_the_policy(void **state)
+{
+	static const struct {
+		const char *key, *named, *left;
+	} rows[] = {
+		{"dtls-profiles", "SRTP_AEAD_AES_256_GCM", "SRTP_AEAD_AES_256_GCM"},
+		{"DTLS profiles", "SRTP_AES128_CM_HMAC_SHA1_32,SRTP_AEAD_AES_256_GCM", "SRTP_AEAD_AES_256_GCM"},
+		{"DTLS_Profiles", "SRTP_AEAD_AES_256_GCM;SRTP_AEAD_AES_128_GCM",
+		 "SRTP_AEAD_AES_256_GCM SRTP_AEAD_AES_128_GCM"},
+		{"x", "SRTP_AEAD_AES_256_GCM", "SRTP_AEAD_AES_256_GCM SRTP_AEAD_AES_128_GCM"},
+	};
+	(void)state;
+	enforcer.policy.profiles = set_of("SRTP_AEAD_AES_256_GCM SRTP_AEAD_AES_128_GCM");
+	for (int format = NG_BENCODE; format <= NG_JSON; format++)
+		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+			assert_int_equal(
+				request((enum ng_format)format, FIELDS({"command", "answer"}, {"sdp", TLS FINGERPRINT},
+								       {rows[i].key, rows[i].named})),
+				ENFORCER_CHANGED);
+			assert_int_equal(outcome.profiles, set_of(rows[i].left));
+			assert_null(text_of("dtls-profiles"));
+			assert_null(text_of("DTLS"));
+		}
+	assert_int_equal(request(NG_BENCODE, FIELDS({"command", "ping"}, {"dtls-profiles", "none"})), ENFORCER_PASS);
+	assert_int_equal(outcome.profiles, enforcer.policy.profiles);
+}
+
+static void test_a_request_without_a_profile_left_is_as_if_there_were_none(void **state)
+{
+	static const char *const named[] = {"none", "SRTP_AEAD_AES_128_GCM"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(named) / sizeof(*named); i++) {
+		assert_int_equal(request(NG_BENCODE, FIELDS({"command", "offer"}, {"sdp", SAVP GOOD FINGERPRINT},
+							    {"dtls-profiles", named[i]})),
+				 ENFORCER_CHANGED);
+		assert_int_equal(outcome.profiles, 0);
+		assert_string_equal(text_of("DTLS"), "off");
+		assert_null(strstr(text_of("sdp"), "fingerprint"));
+		assert_int_equal(request(NG_BENCODE, FIELDS({"command", "offer"}, {"sdp", TLS FINGERPRINT},
+							    {"dtls-profiles", named[i]})),
+				 ENFORCER_REFUSED);
+		assert_int_equal(outcome.reason, SDP_NO_ALLOWED_PROFILE);
+	}
+}
+
+static void test_profiles_that_could_be_misread_are_refused(void **state)
+{
+	static const char *const bad[] = {"",
+					  ",",
+					  ";SRTP_AEAD_AES_256_GCM",
+					  " none",
+					  "SRTP_AEAD_AES_256",
+					  "none,none",
+					  "SRTP_AES128_CM_SHA1_80",
+					  "none;SRTP_AEAD_AES_256_GCM",
+					  "SRTP_AES128_CM_HMAC_SHA1_80,SRTP_NULL_SHA1_80"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		assert_int_equal(request(i & 1 ? NG_JSON : NG_BENCODE,
+					 FIELDS({"command", "offer"}, {"sdp", AVP}, {"dtls-profiles", bad[i]})),
+				 ENFORCER_REFUSED);
+		assert_int_equal(outcome.reason, ENFORCER_PROFILES);
+		assert_string_equal(text_of("error-reason"),
+				    "srtp_enforcer: dtls-profiles is no list of known profiles");
+	}
+	static const char *const wrong[] = {
+		"cookie d7:command5:offer13:dtls-profilesl4:noneee",
+		"cookie d7:command5:offer13:dtls-profilesi1ee",
+		"cookie d7:command5:offer5:flagsl18:dtls-profiles=noneee",
+		"cookie d7:command5:offer10:rtpp-flags27:RTP/AVP  dtls profiles=nonee",
+		"cookie {\"command\":\"offer\",\"dtls-profiles\":[\"none\"]}",
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		enforcer_request(&enforcer, span_of(wrong[i]), NG_DATAGRAM_MAX, &room, &outcome);
+		assert_int_equal(outcome.action, ENFORCER_REFUSED);
+		assert_int_equal(outcome.reason, ENFORCER_PROFILES);
+	}
+}
+
 static void test_replies_may_hold_nothing_excluded(void **state)
 {
 	(void)state;
@@ -321,6 +411,9 @@ int main(void)
 		cmocka_unit_test_setup(test_a_flag_that_logs_keys_is_refused, setup),
 		cmocka_unit_test_setup(test_a_copy_of_a_call_is_srtp, setup),
 		cmocka_unit_test_setup(test_without_profiles_dtls_is_switched_off, setup),
+		cmocka_unit_test_setup(test_profiles_of_a_request_narrow_those_of_the_policy, setup),
+		cmocka_unit_test_setup(test_a_request_without_a_profile_left_is_as_if_there_were_none, setup),
+		cmocka_unit_test_setup(test_profiles_that_could_be_misread_are_refused, setup),
 		cmocka_unit_test_setup(test_replies_may_hold_nothing_excluded, setup),
 		cmocka_unit_test_setup(test_what_cannot_be_read_is_refused_or_left_to_rtpengine, setup),
 		cmocka_unit_test_setup(test_a_request_that_cannot_grow_is_refused, setup),

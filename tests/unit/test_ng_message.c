@@ -61,6 +61,8 @@ static void test_ambiguous_messages_are_refused(void **state)
 		"c d7:command1:b7:command1:ce",
 		"c d7:call-id1:b7:call id1:ce",
 		"c d3:sdp1:b3:SDP1:ce",
+		"c d13:dtls-profiles4:none13:dtls-profiles4:nonee",
+		"c d13:dtls-profiles4:none13:DTLS profiles4:nonee",
 		"c d01:a1:be",
 		"c d1:a2:be",
 		"c d1:a99999:be",
