@@ -34,12 +34,27 @@ static bool by_sdes(const struct media_leg *leg)
 	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.suites != 0;
 }
 
-bool media_legs_meet(struct media_leg *a, struct media_leg *b)
+static bool by_dtls(const struct media_leg *leg)
 {
-	if (!by_sdes(a) || !by_sdes(b))
-		return true;
-	a->policy.suites = b->policy.suites = a->policy.suites & b->policy.suites;
-	return a->policy.suites != 0;
+	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.profiles != 0;
+}
+
+/* Leaves each of the two sets what is in both. False if that is nothing. */
+static bool share(uint32_t *a, uint32_t *b)
+{
+	*a = *b = *a & *b;
+	return *a != 0;
+}
+
+unsigned media_legs_meet(struct media_leg *a, struct media_leg *b)
+{
+	unsigned apart = 0;
+
+	if (by_sdes(a) && by_sdes(b) && !share(&a->policy.suites, &b->policy.suites))
+		apart |= LEGS_NO_SUITE;
+	if (by_dtls(a) && by_dtls(b) && !share(&a->policy.profiles, &b->policy.profiles))
+		apart |= LEGS_NO_PROFILE;
+	return apart;
 }
 
 struct srtp_policy media_leg_answers(const struct media_leg *leg, struct srtp_policy policy)
@@ -95,6 +110,27 @@ static void say_suites(struct words *words, const struct media_leg *sender, cons
 	}
 }
 
+/*
+ * Ours, for srtp_enforcer. One command makes the DTLS contexts of both ends: where both may use DTLS-SRTP, what both
+ * allow. A context outlives its command: an offer within the call keeps it while its role stays. It was made between
+ * the same two groups, whose words are the same whoever offers, so it allows neither of them anything else, unless
+ * the topology changed meanwhile: then it stays as it was agreed, like the keys of a call.
+ */
+static void say_dtls_profiles(struct words *words, const struct media_leg *sender, const struct media_leg *receiver)
+{
+	uint32_t of_sender = by_dtls(sender) ? sender->policy.profiles : 0;
+	uint32_t of_receiver = by_dtls(receiver) ? receiver->policy.profiles : 0;
+	uint32_t allowed = of_sender && of_receiver ? of_sender & of_receiver : of_sender | of_receiver;
+	char names[SRTP_NAMES_MAX] = "none";
+
+	if (sender->policy.mode == SRTP_FORBIDDEN && receiver->policy.mode == SRTP_FORBIDDEN)
+		return;
+	if (allowed)
+		srtp_profiles_print(allowed, ",", names, sizeof(names));
+	say(words, " dtls-profiles=");
+	say(words, names);
+}
+
 static const char *offered_profile(const struct media_leg *receiver)
 {
 	if (receiver->policy.mode == SRTP_FORBIDDEN)
@@ -121,6 +157,7 @@ size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *r
 	say(&words, verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
 	say(&words, " replace-origin replace-session-connection ICE=remove ICE-reject");
 	say_suites(&words, sender, receiver, kind);
+	say_dtls_profiles(&words, sender, receiver);
 	/* not endpoint-learning=off: rtpengine 10.5 wants a list there and ignores anything else */
 	if (sender->limited)
 		say(&words, " strict-source endpoint-learning-off");

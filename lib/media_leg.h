@@ -20,11 +20,14 @@ struct media_leg {
  */
 int media_leg_read(enum media media, struct span suites, struct span profiles, struct media_leg *leg);
 
+/** What two ends that both may use it do not have in common. */
+enum legs_apart { LEGS_NO_SUITE = 1, LEGS_NO_PROFILE = 2 };
+
 /**
- * Takes away what leads nowhere: of two ends by SDES, suites that only one allows. rtpengine has one list for both.
- * False if none is left.
+ * Takes away what leads nowhere: of two ends by SDES, suites that only one allows; of two by DTLS-SRTP, profiles
+ * likewise. rtpengine has one list for both. Returns 0 or bits of enum legs_apart: of that kind none is left.
  */
-bool media_legs_meet(struct media_leg *a, struct media_leg *b);
+unsigned media_legs_meet(struct media_leg *a, struct media_leg *b);
 
 /** The policy for an answer of this leg: only the kind of key that rtpengine offered it. */
 struct srtp_policy media_leg_answers(const struct media_leg *leg, struct srtp_policy policy);
@@ -38,8 +41,9 @@ enum sdes_words { SDES_NO, SDES_ONLY };
 enum { RTPENGINE_WORDS_MAX = 1024 };
 
 /**
- * rtpengine's words for SDP of @p sender on its way to @p receiver. Where both are secured by SDES, only suites that
- * both allow are used. Returns the length.
+ * rtpengine's words for SDP of @p sender on its way to @p receiver, and dtls-profiles for srtp_enforcer. Where both are
+ * secured by SDES, only suites that both allow are used; where both may use DTLS-SRTP, profiles likewise. Returns the
+ * length.
  */
 size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *receiver, enum rtpengine_verb verb,
 		       enum sdes_words kind, char text[RTPENGINE_WORDS_MAX]);

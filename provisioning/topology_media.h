@@ -8,8 +8,8 @@
 #include "fault.h"
 
 /**
- * Of a document whose single values are good: a service whose two groups could never have a call, and DTLS-SRTP
- * profiles that rtpengine, with one list of them for all, cannot keep apart. Returns 0 or -errno with @p fault.
+ * Of a document whose single values are good: a service whose two groups could never have a call, or whose DTLS-SRTP
+ * profiles have nothing in common. Returns 0 or -errno with @p fault.
  */
 int topology_media_check(struct json_object *document, struct fault *fault);
 

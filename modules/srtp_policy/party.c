@@ -151,6 +151,18 @@ static int find_ends(const struct request *request, bool reply, struct parties *
 	return result;
 }
 
+static void meet(struct party *sender, struct party *receiver)
+{
+	static const char *const common[] = {[LEGS_NO_SUITE] = "SRTP suite",
+					     [LEGS_NO_PROFILE] = "DTLS-SRTP profile",
+					     [LEGS_NO_SUITE | LEGS_NO_PROFILE] = "SRTP suite and no DTLS-SRTP profile"};
+	unsigned apart = media_legs_meet(&sender->leg, &receiver->leg);
+
+	if (apart)
+		LM_WARN("groups %s and %s have no %s in common: no call between them is secured by one\n",
+			sender->group, receiver->group, common[apart]);
+}
+
 /* Of the message in hand: a process handles one after the other. */
 static struct {
 	bool known;
@@ -171,9 +183,7 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 		return -ENOENT;
 	MD5StringArray(parties->tag, &tag, 1);
 	parties->tag[MD5_LEN] = '\0';
-	if (!media_legs_meet(&parties->sender.leg, &parties->receiver.leg))
-		LM_WARN("groups %s and %s have no SRTP suite in common: no call between them is secured\n",
-			parties->sender.group, parties->receiver.group);
+	meet(&parties->sender, &parties->receiver);
 	last.known = true;
 	last.id = msg->id;
 	last.parties = *parties;

@@ -49,11 +49,12 @@ class Gateway:
 
     signalling: {group: "TCP" | "TLS"}, UDP if absent. cfg: a function of the gateway that writes another configuration
     and returns its path; trunkgate.cfg if absent. values: {name: value} of the configuration, in place of the defaults.
+    enforcer: lines of the configuration of srtp_enforcer, which rtpengine then has.
     """
 
     def __init__(self, folder, peers=PEERS, settings=None, numbers=NUMBERS, elsewhere=(), default_service=None,
                  children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1", values=None,
-                 media_ports=400):
+                 media_ports=400, enforcer=None):
         self.folder = folder
         self.peers = peers
         self.settings = {**SETTINGS, **(settings or {})}
@@ -66,7 +67,8 @@ class Gateway:
         self.key, self.certificate = self_signed(folder)
         self.peer = {name: self._endpoint(name, row) for name, row in peers.items() if name not in elsewhere}
         self.ports = dict(ports or {})
-        self.rtpengine = Rtpengine(folder, media_ports=media_ports)
+        self.rtpengine = Rtpengine(folder, media_ports=media_ports, plugin=enforcer is not None,
+                                   settings=enforcer and f"[rtpengine]\n[srtp-enforcer]\n{enforcer}\n")
         self.kamailio = self._kamailio(children, cfg, env, values)
 
     def _endpoint(self, name, row):

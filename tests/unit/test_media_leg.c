@@ -62,8 +62,8 @@ static void test_words_of_an_offer_are_the_receivers(void **state)
 {
 	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), srtp = leg_of(MEDIA_SRTP, "", "");
 	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
-	const char *rest =
-		" replace-origin replace-session-connection ICE=remove ICE-reject SDES-only-AES_CM_128_HMAC_SHA1_80";
+	const char *rest = " replace-origin replace-session-connection ICE=remove ICE-reject"
+			   " SDES-only-AES_CM_128_HMAC_SHA1_80 dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80";
 	static const struct {
 		const char *profile;
 	} expected[] = {{"RTP/SAVP DTLS=off"}, {"RTP/AVP OSRTP-offer DTLS=off"}};
@@ -75,9 +75,9 @@ static void test_words_of_an_offer_are_the_receivers(void **state)
 	assert_string_equal(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", ""), RTPENGINE_OFFER, SDES_ONLY), text);
 	snprintf(text, sizeof(text), "RTP/AVP DTLS=off%s", rest);
 	assert_string_equal(words_of(srtp, rtp, RTPENGINE_OFFER, SDES_ONLY), text);
-	assert_string_equal(
-		words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
-		"UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove ICE-reject");
+	assert_string_equal(words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
+			    "UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove ICE-reject"
+			    " dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80");
 }
 
 static void test_words_of_an_answer_name_no_profile(void **state)
@@ -127,14 +127,55 @@ static void test_ends_by_sdes_meet_in_what_both_allow(void **state)
 	struct media_leg b = leg_of(MEDIA_SRTP_OPTIONAL, "", ""), rtp = leg_of(MEDIA_RTP, "", "");
 	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80"), alone = a;
 	(void)state;
-	assert_true(media_legs_meet(&a, &b));
+	assert_int_equal(media_legs_meet(&a, &b), 0);
 	assert_int_equal(a.policy.suites, srtp_suites_default());
 	assert_int_equal(b.policy.suites, srtp_suites_default());
-	assert_true(media_legs_meet(&alone, &rtp) && media_legs_meet(&dtls, &alone));
+	assert_int_equal(media_legs_meet(&alone, &rtp) | media_legs_meet(&dtls, &alone), 0);
 	assert_int_not_equal(alone.policy.suites, srtp_suites_default());
 	b = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "");
-	assert_false(media_legs_meet(&a, &b));
+	assert_int_equal(media_legs_meet(&a, &b), LEGS_NO_SUITE);
 	assert_true(a.policy.suites == 0 && b.policy.suites == 0);
+}
+
+/* What follows dtls-profiles=, in both directions and for offer and answer; NULL: nothing is said of them. */
+static const char *profiles_said(struct media_leg a, struct media_leg b)
+{
+	static char said[RTPENGINE_WORDS_MAX];
+	for (int i = 0; i < 4; i++) {
+		const char *words = words_of(i & 1 ? a : b, i & 1 ? b : a, i & 2 ? RTPENGINE_OFFER : RTPENGINE_ANSWER,
+					     i & 2 ? SDES_NO : SDES_ONLY);
+		const char *found = strstr(words, " dtls-profiles=");
+		if (i > 0)
+			assert_string_equal(found ? found + strlen(" dtls-profiles=") : "", said);
+		else
+			snprintf(said, sizeof(said), "%s", found ? found + strlen(" dtls-profiles=") : "");
+	}
+	return *said ? said : NULL;
+}
+
+static void test_ends_by_dtls_meet_in_what_both_allow(void **state)
+{
+	struct media_leg a = leg_of(MEDIA_SRTP, "", "SRTP_AEAD_AES_128_GCM SRTP_AEAD_AES_256_GCM");
+	struct media_leg b = leg_of(MEDIA_SRTP_OPTIONAL, "", "SRTP_AEAD_AES_256_GCM SRTP_AES128_CM_HMAC_SHA1_32");
+	struct media_leg rtp = leg_of(MEDIA_RTP, "", "SRTP_AES128_CM_HMAC_SHA1_32"), alone = a;
+	struct media_leg sdes = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", ""), both = leg_of(MEDIA_SRTP, "", "");
+	(void)state;
+	assert_string_equal(profiles_said(a, b), "SRTP_AEAD_AES_256_GCM");
+	assert_string_equal(profiles_said(a, sdes), "SRTP_AEAD_AES_128_GCM,SRTP_AEAD_AES_256_GCM");
+	assert_string_equal(profiles_said(a, rtp), "SRTP_AEAD_AES_128_GCM,SRTP_AEAD_AES_256_GCM");
+	assert_string_equal(profiles_said(both, rtp), "SRTP_AES128_CM_HMAC_SHA1_80");
+	assert_string_equal(profiles_said(a, both), "none");
+	assert_string_equal(profiles_said(sdes, rtp), "none");
+	assert_null(profiles_said(rtp, rtp));
+
+	assert_int_equal(media_legs_meet(&a, &b), 0);
+	assert_string_equal(profiles_said(a, rtp), "SRTP_AEAD_AES_256_GCM");
+	assert_string_equal(profiles_said(rtp, b), "SRTP_AEAD_AES_256_GCM");
+	assert_int_equal(media_legs_meet(&alone, &rtp) | media_legs_meet(&sdes, &alone), 0);
+	assert_int_not_equal(alone.policy.profiles, a.policy.profiles);
+	assert_int_equal(media_legs_meet(&a, &both), LEGS_NO_PROFILE);
+	assert_true(a.policy.profiles == 0 && both.policy.profiles == 0 && both.policy.suites != 0);
+	assert_string_equal(profiles_said(a, both), "none");
 }
 
 static void test_answer_is_of_the_kind_that_was_offered(void **state)
@@ -160,12 +201,14 @@ static void test_limited_sender_is_bound_to_its_address(void **state)
 
 static void test_all_words_together_fit(void **state)
 {
-	struct media_leg none = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_128_GCM", "");
-	struct media_leg other = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_256_GCM", "");
+	const char *profiles = "SRTP_AES128_CM_HMAC_SHA1_80 SRTP_AES128_CM_HMAC_SHA1_32 SRTP_AEAD_AES_128_GCM "
+			       "SRTP_AEAD_AES_256_GCM";
+	struct media_leg none = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_128_GCM", profiles);
+	struct media_leg other = leg_of(MEDIA_SRTP_OPTIONAL, "AEAD_AES_256_GCM", profiles);
 	(void)state;
 	none.limited = true;
 	const char *words = words_of(none, other, RTPENGINE_OFFER, SDES_NO);
-	assert_in_range(strlen(words), 400, RTPENGINE_WORDS_MAX - 64);
+	assert_in_range(strlen(words), 550, RTPENGINE_WORDS_MAX - 64);
 	assert_non_null(strstr(words, "endpoint-learning-off"));
 }
 
@@ -180,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_excluded_suites_are_named_for_old_versions),
 		cmocka_unit_test(test_two_secured_sides_share_what_both_allow),
 		cmocka_unit_test(test_ends_by_sdes_meet_in_what_both_allow),
+		cmocka_unit_test(test_ends_by_dtls_meet_in_what_both_allow),
 		cmocka_unit_test(test_answer_is_of_the_kind_that_was_offered),
 		cmocka_unit_test(test_limited_sender_is_bound_to_its_address),
 		cmocka_unit_test(test_all_words_together_fit),

@@ -87,9 +87,17 @@ static const struct {
 	 "peerGroups[0].dtlsProfiles[0]", "is not a name"},
 	{HEAD GROUPS(GROUP("a", OPERATOR ",\"dtlsProfiles\":[\"SRTP_AEAD_AES_128_GCM\",\"none\"]", "")), 400,
 	 "peerGroups[0].dtlsProfiles", "none beside others"},
-	{HEAD GROUPS(GROUP("a", TEAMS, "") "," GROUP("b", OPERATOR DTLS("SRTP_AEAD_AES_256_GCM"),
-						     "") "," GROUP("c", TEAMS DTLS("SRTP_AEAD_AES_256_GCM"), "")),
-	 400, "peerGroups[2].dtlsProfiles", "differs from that of a, and rtpengine has one list"},
+	{HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+		 GROUP("a", TEAMS DTLS("SRTP_AEAD_AES_256_GCM"), "") "," GROUP("b", SECURED, "")),
+	 400, "services[0].peerGroup",
+	 "a and b have no DTLS-SRTP profile in common: a group with srtpSuites alone, or dtlsProfiles [\"none\"], goes "
+	 "without"},
+	{HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+		 GROUP("a",
+		       "\"side\":\"service\",\"signalling\":\"TLS\",\"media\":\"SRTP-optional\"" DTLS(
+			       "SRTP_AEAD_AES_256_GCM"),
+		       "") "," GROUP("b", SECURED, "")),
+	 400, "services[0].peerGroup", "a and b have no DTLS-SRTP profile in common"},
 	{HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
 		 GROUP("a", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP("b", SECURED, "")),
 	 400, "services[0].peerGroup", "a and b have no SRTP suite in common"},
@@ -221,9 +229,13 @@ static void test_document_takes_what_only_looks_wrong(void **state)
 		HEAD GROUPS(GROUP(
 			"a", OPERATOR ",\"dtlsProfiles\":[\"none\"],\"srtpSuites\":[\"AES_256_CM_HMAC_SHA1_80\"]", "")),
 		HEAD GROUPS(GROUP("a", TEAMS, "") "," GROUP("b", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP(
-			"c", TEAMS DTLS("none"),
-			"") "," GROUP("d", OPERATOR DTLS("SRTP_AEAD_AES_256_GCM"),
-				      "") "," GROUP("e", SECURED DTLS("SRTP_AES128_CM_HMAC_SHA1_80"), "")),
+			"c", TEAMS DTLS("none"), "") "," GROUP("d", OPERATOR DTLS("SRTP_AEAD_AES_256_GCM"),
+							       "") "," GROUP("e", SECURED DTLS("SRTP_AEAD_AES_256_GCM"),
+									     "")),
+		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+			GROUP("a", TEAMS DTLS("SRTP_AEAD_AES_256_GCM"), "") "," GROUP("b", OPERATOR, "")),
+		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
+			GROUP("a", TEAMS DTLS("SRTP_AEAD_AES_256_GCM"), "") "," GROUP("b", SECURED DTLS("none"), "")),
 		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
 			GROUP("a", TEAMS SUITES("AEAD_AES_256_GCM"), "") "," GROUP("b", OPERATOR, "")),
 		HEAD "\"services\":[" SERVICE("zoomPhoneCloudPeering", "a", "b") "]," GROUPS(
