@@ -111,16 +111,23 @@ static void say_suites(struct words *words, const struct media_leg *sender, cons
 }
 
 /*
- * Ours, for srtp_enforcer. One command makes the DTLS contexts of both ends: where both may use DTLS-SRTP, what both
- * allow. A context outlives its command: an offer within the call keeps it while its role stays. It was made between
- * the same two groups, whose words are the same whoever offers, so it allows neither of them anything else, unless
- * the topology changed meanwhile: then it stays as it was agreed, like the keys of a call.
+ * Words of ours, for srtp_enforcer. One command makes the DTLS contexts of both ends: where both may use DTLS-SRTP,
+ * what both allow. A context outlives its command: an offer within the call keeps it while its role stays. It was made
+ * between the same two groups, whose words are the same whoever offers, so it allows neither of them anything else,
+ * unless the topology changed meanwhile: then it stays as it was agreed, like the keys of a call.
  */
-static void say_dtls_profiles(struct words *words, const struct media_leg *sender, const struct media_leg *receiver)
+static uint32_t shared_profiles(const struct media_leg *a, const struct media_leg *b)
 {
-	uint32_t of_sender = by_dtls(sender) ? sender->policy.profiles : 0;
-	uint32_t of_receiver = by_dtls(receiver) ? receiver->policy.profiles : 0;
-	uint32_t allowed = of_sender && of_receiver ? of_sender & of_receiver : of_sender | of_receiver;
+	uint32_t of_a = by_dtls(a) ? a->policy.profiles : 0, of_b = by_dtls(b) ? b->policy.profiles : 0;
+
+	return of_a && of_b ? of_a & of_b : of_a | of_b;
+}
+
+static void say_dtls(struct words *words, const struct media_leg *sender, const struct media_leg *receiver,
+		     enum rtpengine_verb verb)
+{
+	uint32_t allowed = shared_profiles(sender, receiver);
+	bool sender_may = by_dtls(sender) && (verb == RTPENGINE_OFFER || sender->offers_dtls);
 	char names[SRTP_NAMES_MAX] = "none";
 
 	if (sender->policy.mode == SRTP_FORBIDDEN && receiver->policy.mode == SRTP_FORBIDDEN)
@@ -129,6 +136,9 @@ static void say_dtls_profiles(struct words *words, const struct media_leg *sende
 		srtp_profiles_print(allowed, ",", names, sizeof(names));
 	say(words, " dtls-profiles=");
 	say(words, names);
+	/* rtpengine prefers DTLS-SRTP to SDES as soon as it sees a fingerprint, whatever was offered */
+	if (allowed && !sender_may)
+		say(words, " fingerprints=remove");
 }
 
 static const char *offered_profile(const struct media_leg *receiver)
@@ -157,7 +167,7 @@ size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *r
 	say(&words, verb == RTPENGINE_OFFER ? offered_profile(receiver) : answered_profile(receiver));
 	say(&words, " replace-origin replace-session-connection ICE=remove ICE-reject");
 	say_suites(&words, sender, receiver, kind);
-	say_dtls_profiles(&words, sender, receiver);
+	say_dtls(&words, sender, receiver, verb);
 	/* not endpoint-learning=off: rtpengine 10.5 wants a list there and ignores anything else */
 	if (sender->limited)
 		say(&words, " strict-source endpoint-learning-off");

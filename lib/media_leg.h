@@ -41,9 +41,9 @@ enum sdes_words { SDES_NO, SDES_ONLY };
 enum { RTPENGINE_WORDS_MAX = 1024 };
 
 /**
- * rtpengine's words for SDP of @p sender on its way to @p receiver, and dtls-profiles for srtp_enforcer. Where both are
- * secured by SDES, only suites that both allow are used; where both may use DTLS-SRTP, profiles likewise. Returns the
- * length.
+ * rtpengine's words for SDP of @p sender on its way to @p receiver, and those for srtp_enforcer (dtls-profiles,
+ * fingerprints). Where both are secured by SDES, only suites that both allow are used; where both may use DTLS-SRTP,
+ * profiles likewise. Returns the length.
  */
 size_t rtpengine_words(const struct media_leg *sender, const struct media_leg *receiver, enum rtpengine_verb verb,
 		       enum sdes_words kind, char text[RTPENGINE_WORDS_MAX]);

@@ -14,7 +14,7 @@ static const struct {
 	[ENFORCER_RECORDING] = {"recording", "recording is not allowed"},
 	[ENFORCER_DEBUG] = {"debug", "the flag debug puts keys into the log"},
 	[ENFORCER_PLAIN_COPY] = {"plain-copy", "a copy of a call must be SRTP"},
-	[ENFORCER_PROFILES] = {"dtls-profiles", "dtls-profiles is no list of known profiles"},
+	[ENFORCER_DTLS] = {"dtls", "dtls-profiles is no list of known profiles, or fingerprints not \"remove\""},
 	[ENFORCER_TOO_LARGE] = {"too-large", "too large for rtpengine's buffer"},
 };
 
@@ -66,7 +66,7 @@ static void refuse(struct enforcer_room *room, struct enforcer_outcome *outcome,
 
 /* --- requests --- */
 
-static const char profiles_key[] = "dtls-profiles";
+static const char profiles_key[] = "dtls-profiles", fingerprints_key[] = "fingerprints";
 
 /* Everything that one request needs on its way. */
 struct request {
@@ -74,7 +74,8 @@ struct request {
 	const struct ng_command *command;
 	struct enforcer_room *room;
 	struct srtp_policy policy;
-	struct span sdp; /* without what the policy excludes; "" = none came */
+	bool fingerprints_removed; /* who sent the SDP may not use DTLS-SRTP */
+	struct span sdp;           /* without what the policy excludes; "" = none came */
 	size_t limit;
 };
 
@@ -163,14 +164,14 @@ static bool asks_for_plain(const struct ng_message *message)
 	return true;
 }
 
-/* Ours, and only where rtpengine's clients put a key: elsewhere rtpengine would ignore it. */
-static bool names_profiles_elsewhere(const struct ng_message *message, char *room, size_t size)
+/* They are ours only where rtpengine's clients put a key: elsewhere nobody would read them. */
+static bool stands_elsewhere(const struct ng_message *message, const char *key, char *room, size_t size)
 {
 	struct span text;
 	const struct ng_value *value = ng_find(message, "rtpp-flags");
-	if (is_among_flags(message, profiles_key, room, size))
+	if (is_among_flags(message, key, room, size))
 		return true;
-	return value && !ng_text(message->format, value, room, size, &text) && holds(text, profiles_key);
+	return value && !ng_text(message->format, value, room, size, &text) && holds(text, key);
 }
 
 /* A list without any name would be read as the default. */
@@ -179,23 +180,41 @@ static bool begins_with_name(struct span names)
 	return names.len && !strchr(" \t,;", *names.ptr);
 }
 
-/* Narrows the policy to what the request names. Returns a reason, 0 if fine. */
-static unsigned profiles_narrow(struct request *request)
+/* Narrows the policy to what the request names. False if that is not clear. */
+static bool profiles_narrow(struct request *request)
 {
 	struct enforcer_room *room = request->room;
-	const struct ng_message *message = &room->message;
-	const struct ng_value *value = ng_find(message, profiles_key);
+	const struct ng_value *value = ng_find(&room->message, profiles_key);
 	struct span names;
 	uint32_t named;
-	if (names_profiles_elsewhere(message, room->sdp, sizeof(room->sdp)))
-		return ENFORCER_PROFILES;
 	if (!value)
-		return 0;
-	if (ng_text(message->format, value, room->sdp, sizeof(room->sdp), &names) || !begins_with_name(names) ||
+		return true;
+	if (ng_text(room->message.format, value, room->sdp, sizeof(room->sdp), &names) || !begins_with_name(names) ||
 	    srtp_profiles_parse(names, &named, NULL))
-		return ENFORCER_PROFILES;
+		return false;
 	request->policy.profiles &= named;
-	return 0;
+	return true;
+}
+
+static bool fingerprints_narrow(struct request *request)
+{
+	struct enforcer_room *room = request->room;
+	const struct ng_value *value = ng_find(&room->message, fingerprints_key);
+	struct span text;
+	request->fingerprints_removed = value != NULL;
+	return !value || (!ng_text(room->message.format, value, room->sdp, sizeof(room->sdp), &text) &&
+			  span_equal(text, SPAN_LIT("remove")));
+}
+
+/* Returns a reason, 0 if fine. */
+static unsigned dtls_narrow(struct request *request)
+{
+	struct enforcer_room *room = request->room;
+	static const char *const keys[] = {profiles_key, fingerprints_key};
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (stands_elsewhere(&room->message, keys[i], room->sdp, sizeof(room->sdp)))
+			return ENFORCER_DTLS;
+	return profiles_narrow(request) && fingerprints_narrow(request) ? 0 : ENFORCER_DTLS;
 }
 
 /* Reads the SDP and takes out what the policy excludes. Returns a reason, 0 if fine. */
@@ -203,14 +222,17 @@ static unsigned sdp_take(struct request *request)
 {
 	struct enforcer_room *room = request->room;
 	const struct ng_value *value = ng_find(&room->message, "sdp");
+	struct srtp_policy policy = request->policy;
 	struct span sdp;
 	if (!value)
 		return SDP_ACCEPTABLE;
+	if (request->fingerprints_removed)
+		policy.profiles = 0;
 	if (ng_text(room->message.format, value, room->sdp, sizeof(room->sdp), &sdp))
 		return ENFORCER_UNREADABLE;
-	if (sdp_check(sdp, &request->policy, &room->verdict))
+	if (sdp_check(sdp, &policy, &room->verdict))
 		return room->verdict.reason;
-	long length = sdp_remove_suites(sdp, &request->policy, room->sdp, sizeof(room->sdp));
+	long length = sdp_remove_suites(sdp, &policy, room->sdp, sizeof(room->sdp));
 	if (length < 0)
 		return ENFORCER_UNREADABLE;
 	request->sdp = (struct span){room->sdp, (size_t)length};
@@ -234,7 +256,8 @@ static void write_flags(const struct request *request, struct ng_writer *writer,
 static bool is_own(const struct request *request, struct span key)
 {
 	return (request->policy.profiles == 0 && ng_key_is(key, "DTLS")) || ng_key_is(key, "flags") ||
-	       ng_key_is(key, profiles_key) || (request->sdp.len && ng_key_is(key, "sdp"));
+	       ng_key_is(key, profiles_key) || ng_key_is(key, fingerprints_key) ||
+	       (request->sdp.len && ng_key_is(key, "sdp"));
 }
 
 /* The whole request anew: what came, with our SDP and flags. */
@@ -274,7 +297,7 @@ static unsigned check(struct request *request, struct enforcer_outcome *outcome)
 		if (asks_for_plain(&room->message))
 			return ENFORCER_PLAIN_COPY;
 	}
-	reason = profiles_narrow(request);
+	reason = dtls_narrow(request);
 	if (!reason)
 		reason = sdp_take(request);
 	if (reason)

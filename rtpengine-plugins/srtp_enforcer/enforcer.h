@@ -32,7 +32,7 @@ enum enforcer_reason {
 	ENFORCER_RECORDING,                /**< a flag that records the call in plain */
 	ENFORCER_DEBUG,                    /**< a flag that makes rtpengine log the call's keys */
 	ENFORCER_PLAIN_COPY,               /**< a plain copy of a call is asked for */
-	ENFORCER_PROFILES,                 /**< dtls-profiles that cannot be read without doubt */
+	ENFORCER_DTLS,                     /**< dtls-profiles or fingerprints that cannot be read without doubt */
 	ENFORCER_TOO_LARGE,                /**< does not fit rtpengine's buffer once its flags are in */
 	ENFORCER_REASONS,
 };
@@ -59,9 +59,9 @@ struct enforcer_room {
 };
 
 /**
- * @p limit: room that rtpengine's buffer has, at most NG_DATAGRAM_MAX. A key of our own, `dtls-profiles`, narrows the
- * profiles for this request and its reply: whoever gives the reply to enforcer_reply() puts outcome.profiles into the
- * policy.
+ * @p limit: room that rtpengine's buffer has, at most NG_DATAGRAM_MAX. Keys of our own: `dtls-profiles` narrows the
+ * profiles for this request and its reply (whoever gives the reply to enforcer_reply() puts outcome.profiles into the
+ * policy), `fingerprints` = "remove" takes them out of the request's SDP.
  */
 void enforcer_request(const struct enforcer *enforcer, struct span datagram, size_t limit, struct enforcer_room *room,
 		      struct enforcer_outcome *outcome);

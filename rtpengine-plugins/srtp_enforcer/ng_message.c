@@ -41,8 +41,9 @@ const struct ng_value *ng_find(const struct ng_message *message, const char *nam
 /* Keys that decide what is let through. Others may come twice: Kamailio 5.6 sends "delete delay" and "delete-delay". */
 static bool is_decisive(struct span key)
 {
-	static const char *const names[] = {"command", "call-id",    "sdp",       "flags",       "transport-protocol",
-					    "DTLS",    "rtpp-flags", "from-tags", "record-call", "dtls-profiles"};
+	static const char *const names[] = {
+		"command",    "call-id",   "sdp",         "flags",         "transport-protocol", "DTLS",
+		"rtpp-flags", "from-tags", "record-call", "dtls-profiles", "fingerprints"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (ng_key_is(key, names[i]))
 			return true;

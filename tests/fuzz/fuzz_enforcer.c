@@ -33,7 +33,7 @@ static void request(const struct enforcer *enforcer, struct span datagram)
 	struct enforcer narrowed = *enforcer;
 	narrowed.policy.profiles = outcome.profiles;
 	require_clean(&narrowed, outcome.datagram);
-	REQUIRE(!ng_find(&message, "dtls-profiles"));
+	REQUIRE(!ng_find(&message, "dtls-profiles") && !ng_find(&message, "fingerprints"));
 	/* it would pass again, unless the flags added twice find no room */
 	enforcer_request(enforcer, outcome.datagram, NG_DATAGRAM_MAX, &again, &second);
 	REQUIRE(second.action == ENFORCER_CHANGED || second.reason == ENFORCER_TOO_LARGE);

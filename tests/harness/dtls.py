@@ -63,5 +63,14 @@ class DtlsEnd:
         return found.group(1).decode() if found else None
 
     def stop(self):
-        self.process.kill()
-        self.process.communicate()
+        with self.process:
+            self.process.kill()
+
+
+def secured_by(rtpengine, call, protocol):
+    """{"SDES", "DTLS-SRTP"}, as far as rtpengine would use them, of the leg with this protocol."""
+    for tag in rtpengine.ng("query", call_id=call)["tags"].values():
+        for media in tag["medias"]:
+            if media["protocol"] == protocol:
+                return {"SDES", "DTLS-SRTP"} & set(media["flags"])
+    raise AssertionError(f"no leg with {protocol}")

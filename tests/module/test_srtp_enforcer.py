@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from harness import Case
-from harness.dtls import PROFILES, DtlsIdentity
+from harness.dtls import PROFILES, DtlsIdentity, secured_by
 from harness.paths import BUILD, ROOT
 from harness.ports import free_port
 from harness.rtpengine import PLUGIN, Rtpengine, bencode, debian13, installed_version
@@ -328,9 +328,10 @@ class DtlsCall:
         return body(section("UDP/TLS/RTP/SAVP", lines=lines, port=self.own[1]) if secured else section(port=40002))
 
     def offer(self, setup="active", **fields):
-        return self.doors.ng("offer", call_id=self.call, **self.tags, SDES=["off"],
-                             transport_protocol="UDP/TLS/RTP/SAVP" if self.to_callee else "RTP/AVP",
-                             sdp=self.body(not self.to_callee, setup), **fields)
+        asked = {"SDES": ["off"], "transport_protocol": "UDP/TLS/RTP/SAVP"} if self.to_callee else {
+            "transport_protocol": "RTP/AVP"}
+        return self.doors.ng("offer", call_id=self.call, **self.tags, sdp=self.body(not self.to_callee, setup),
+                             **{**asked, **fields})
 
     def answer(self, setup="active", **fields):
         self.tags["to_tag"] = "b"
@@ -484,10 +485,25 @@ class Narrowed:
         self.assertIn("DTLS-SRTP, which is not allowed", call.answer(dtls_profiles="none")["error-reason"])
         self.assertFalse(self.doors.exists(call.call))
 
+    def test_a_fingerprint_of_a_side_without_dtls_counts_for_nothing(self):
+        """rtpengine takes it where it offered SDES alone, and prefers it."""
+        words = {"dtls_profiles": "SRTP_AEAD_AES_256_GCM"}
+        for removed, expected in (({}, {"DTLS-SRTP", "SDES"}), ({"fingerprints": "remove"}, {"SDES"})):
+            call = DtlsCall(self.doors, self.identity)
+            offered = call.offer("actpass", transport_protocol="RTP/SAVP", DTLS="off", **words)
+            tag = sections(offered["sdp"])[0][2][0].split()[0]
+            lines = crypto(tag, DEFAULT) + self.identity.line("active")
+            self.assertTrue(ok(self.doors.ng("answer", call_id=call.call, from_tag="a", to_tag="b", **words, **removed,
+                                             sdp=body(section("RTP/SAVP", lines=lines, port=40002)))))
+            self.assertEqual(secured_by(self.rtpengine, call.call, "RTP/SAVP"), expected)
+            call.end()
+        refused = DtlsCall(self.doors, self.identity).offer(fingerprints="remove")
+        self.assertIn("DTLS-SRTP, which is not allowed", refused["error-reason"])
+
     def test_what_could_be_misread_is_refused_and_rtpengine_hears_of_no_key_of_ours(self):
         for fields in ({"dtls_profiles": "SRTP_AES128_CM_SHA1_80"}, {"dtls_profiles": ""}, {"dtls_profiles": ["none"]},
                        {"dtls_profiles": "none", "DTLS_profiles": "none"}, {"flags": ["dtls-profiles=none"]},
-                       {"rtpp_flags": "RTP/AVP dtls-profiles=none"}):
+                       {"rtpp_flags": "RTP/AVP dtls-profiles=none"}, {"fingerprints": "off"}):
             self.assertFalse(ok(DtlsCall(self.doors, self.identity).offer(**fields)), fields)
         dtls(Doors(self.rtpengine, as_json=True), self.identity, PROFILES, dtls_profiles="SRTP_AEAD_AES_128_GCM")
         self.assertNotIn("nknown dictionary key", self.rtpengine.log())

@@ -220,13 +220,14 @@ class Checks:
     def test_flags_are_those_of_both_groups(self):
         common = "replace-origin replace-session-connection ICE=remove ICE-reject"
         profiles = "dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80"
+        removed = f"{profiles} fingerprints=remove"
         for sender, to, verb, flags in (
-                ("plain", "srtp", "offer", f"RTP/SAVP DTLS=off {common} SDES-only-{DEFAULT} {profiles}"),
+                ("plain", "srtp", "offer", f"RTP/SAVP DTLS=off {common} SDES-only-{DEFAULT} {removed}"),
                 ("plain", "gcm", "offer", f"RTP/SAVP DTLS=off {common} SDES-only-{GCM} dtls-profiles=none"),
-                ("plain", "dtls", "offer", f"UDP/TLS/RTP/SAVP SDES-off {common} {profiles}"),
-                ("plain", "optional", "offer", f"RTP/AVP OSRTP-offer DTLS=off {common} SDES-only-{DEFAULT} {profiles}"),
+                ("plain", "dtls", "offer", f"UDP/TLS/RTP/SAVP SDES-off {common} {removed}"),
+                ("plain", "optional", "offer", f"RTP/AVP OSRTP-offer DTLS=off {common} SDES-only-{DEFAULT} {removed}"),
                 ("srtp", "srtp", "offer", f"RTP/AVP DTLS=off {common} SDES-only-{DEFAULT} {profiles}"),
-                ("srtp", "srtp", "answer", f"DTLS=off {common} SDES-only-{DEFAULT} {profiles}")):
+                ("srtp", "srtp", "answer", f"DTLS=off {common} SDES-only-{DEFAULT} {removed}")):
             with self.subTest(f"{sender} {to} {verb}"):
                 answer = self.ask(sender, "", to=to, verb=verb)
                 said, tags = answer.get("X-Flags").split(" from-tag=")

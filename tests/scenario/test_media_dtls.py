@@ -5,10 +5,10 @@ import json
 import unittest
 
 from harness import Case, sdp
-from harness.dtls import PROFILES, DtlsIdentity
+from harness.dtls import PROFILES, DtlsIdentity, secured_by
 from harness.gateway import Gateway
 from harness.ports import free_port
-from harness.rtp import media_of
+from harness.rtp import crypto_line, media_of, new_key
 
 OUTSIDE = "+15557770000"
 NUMBERS = {"teams-1": "+15551230001", "mobile-1": "+15551230003"}
@@ -30,12 +30,13 @@ class Leg:
         return sdp(*self.own, "UDP/TLS/RTP/SAVP", lines)
 
     def negotiated(self, arrived):
-        try:
-            return self.server.negotiated() if self.server else self.identity.negotiate(self.own, media_of(arrived),
-                                                                                        PROFILES[::-1])
-        finally:
-            if self.server:
-                self.server.stop()
+        if self.server:
+            return self.server.negotiated()
+        return self.identity.negotiate(self.own, media_of(arrived), PROFILES[::-1])
+
+    def stop(self):
+        if self.server:
+            self.server.stop()
 
 
 class TestProfilesOfGroups(Case):
@@ -56,8 +57,12 @@ class TestProfilesOfGroups(Case):
 
     def begin(self, caller, callee, called, number):
         legs = {name: Leg(self.identity, self.gateway.peer[name].host) for name in (caller, callee)}
+        for leg in legs.values():
+            self.addCleanup(leg.stop)
         call = self.gateway.peer[caller].invite(self.gateway.proxy, called, number, body=legs[caller].body("actpass"))
-        return call, self.gateway.peer[callee].served(call_id=call.call_id), legs[caller], legs[callee]
+        served = self.gateway.peer[callee].served(call_id=call.call_id)
+        served.reply(180)
+        return call, served, legs[caller], legs[callee]
 
     def end(self, call, served, offerer, answerer, setup, profile):
         served.reply(200, body=answerer.body(setup))
@@ -77,6 +82,25 @@ class TestProfilesOfGroups(Case):
                 with self.subTest(f"{setup} {profile}"):
                     self.end(*call, setup, profile)
         self.assertNotIn("nknown dictionary key", self.gateway.rtpengine.log())
+
+    def test_a_group_without_dtls_gets_none_whatever_its_answer_says(self):
+        document = self.gateway.document()
+        for group in document["peerGroups"]:
+            if group["name"] == "teams-oc":
+                group["srtpSuites"] = ["AES_CM_128_HMAC_SHA1_80"]
+                del group["dtlsProfiles"]
+        self.gateway.load(document)
+        self.addCleanup(self.gateway.load)
+        call, served, _, _ = self.begin("west", "teams-1", NUMBERS["teams-1"], OUTSIDE)
+        lines = [crypto_line(new_key()), *self.identity.line("active").splitlines()]
+        served.reply(200, body=sdp(served.endpoint.host, profile="RTP/SAVP", lines=lines))
+        call.final(status=200)
+        call.ack()
+        self.assertEqual(secured_by(self.gateway.rtpengine, call.call_id, "RTP/SAVP"), {"SDES"})
+        self.assertEqual(secured_by(self.gateway.rtpengine, call.call_id, "UDP/TLS/RTP/SAVP"), {"DTLS-SRTP"})
+        served.acked()
+        call.dialog_request("BYE")
+        served.ended()
 
     def test_groups_of_a_service_without_a_common_profile_are_refused(self):
         document = self.changed(self.gateway.document(), operator=["SRTP_AEAD_AES_256_GCM"])

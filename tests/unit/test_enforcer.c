@@ -309,9 +309,8 @@ static void test_profiles_that_could_be_misread_are_refused(void **state)
 		assert_int_equal(request(i & 1 ? NG_JSON : NG_BENCODE,
 					 FIELDS({"command", "offer"}, {"sdp", AVP}, {"dtls-profiles", bad[i]})),
 				 ENFORCER_REFUSED);
-		assert_int_equal(outcome.reason, ENFORCER_PROFILES);
-		assert_string_equal(text_of("error-reason"),
-				    "srtp_enforcer: dtls-profiles is no list of known profiles");
+		assert_int_equal(outcome.reason, ENFORCER_DTLS);
+		assert_non_null(strstr(text_of("error-reason"), "dtls-profiles is no list of known profiles"));
 	}
 	static const char *const wrong[] = {
 		"cookie d7:command5:offer13:dtls-profilesl4:noneee",
@@ -319,11 +318,34 @@ static void test_profiles_that_could_be_misread_are_refused(void **state)
 		"cookie d7:command5:offer5:flagsl18:dtls-profiles=noneee",
 		"cookie d7:command5:offer10:rtpp-flags27:RTP/AVP  dtls profiles=nonee",
 		"cookie {\"command\":\"offer\",\"dtls-profiles\":[\"none\"]}",
+		"cookie d7:command5:offer12:fingerprints0:e",
+		"cookie d7:command5:offer12:fingerprints3:offe",
+		"cookie d7:command5:offer12:fingerprintsi1ee",
+		"cookie d7:command5:offer5:flagsl19:fingerprints=removeee",
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		enforcer_request(&enforcer, span_of(wrong[i]), NG_DATAGRAM_MAX, &room, &outcome);
 		assert_int_equal(outcome.action, ENFORCER_REFUSED);
-		assert_int_equal(outcome.reason, ENFORCER_PROFILES);
+		assert_int_equal(outcome.reason, ENFORCER_DTLS);
+	}
+}
+
+static void test_fingerprints_of_a_sender_without_dtls_are_taken_out(void **state)
+{
+	(void)state;
+	for (int format = NG_BENCODE; format <= NG_JSON; format++) {
+		assert_int_equal(
+			request((enum ng_format)format, FIELDS({"command", "answer"}, {"sdp", SAVP GOOD FINGERPRINT},
+							       {"Fingerprints", "remove"})),
+			ENFORCER_CHANGED);
+		assert_string_equal(text_of("sdp"), SAVP GOOD "a=setup:active\r\n");
+		assert_null(text_of("fingerprints"));
+		assert_null(text_of("DTLS"));
+		assert_int_equal(outcome.profiles, enforcer.policy.profiles);
+		assert_int_equal(request((enum ng_format)format, FIELDS({"command", "answer"}, {"sdp", TLS FINGERPRINT},
+									{"fingerprints", "remove"})),
+				 ENFORCER_REFUSED);
+		assert_int_equal(outcome.reason, SDP_NO_ALLOWED_PROFILE);
 	}
 }
 
@@ -414,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup(test_profiles_of_a_request_narrow_those_of_the_policy, setup),
 		cmocka_unit_test_setup(test_a_request_without_a_profile_left_is_as_if_there_were_none, setup),
 		cmocka_unit_test_setup(test_profiles_that_could_be_misread_are_refused, setup),
+		cmocka_unit_test_setup(test_fingerprints_of_a_sender_without_dtls_are_taken_out, setup),
 		cmocka_unit_test_setup(test_replies_may_hold_nothing_excluded, setup),
 		cmocka_unit_test_setup(test_what_cannot_be_read_is_refused_or_left_to_rtpengine, setup),
 		cmocka_unit_test_setup(test_a_request_that_cannot_grow_is_refused, setup),

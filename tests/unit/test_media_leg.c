@@ -64,20 +64,21 @@ static void test_words_of_an_offer_are_the_receivers(void **state)
 	struct media_leg dtls = leg_of(MEDIA_SRTP, "", "SRTP_AES128_CM_HMAC_SHA1_80");
 	const char *rest = " replace-origin replace-session-connection ICE=remove ICE-reject"
 			   " SDES-only-AES_CM_128_HMAC_SHA1_80 dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80";
+	const char *removed = " fingerprints=remove";
 	static const struct {
 		const char *profile;
 	} expected[] = {{"RTP/SAVP DTLS=off"}, {"RTP/AVP OSRTP-offer DTLS=off"}};
 	char text[RTPENGINE_WORDS_MAX];
 	(void)state;
-	snprintf(text, sizeof(text), "%s%s", expected[0].profile, rest);
+	snprintf(text, sizeof(text), "%s%s%s", expected[0].profile, rest, removed);
 	assert_string_equal(words_of(rtp, srtp, RTPENGINE_OFFER, SDES_ONLY), text);
-	snprintf(text, sizeof(text), "%s%s", expected[1].profile, rest);
+	snprintf(text, sizeof(text), "%s%s%s", expected[1].profile, rest, removed);
 	assert_string_equal(words_of(rtp, leg_of(MEDIA_SRTP_OPTIONAL, "", ""), RTPENGINE_OFFER, SDES_ONLY), text);
 	snprintf(text, sizeof(text), "RTP/AVP DTLS=off%s", rest);
 	assert_string_equal(words_of(srtp, rtp, RTPENGINE_OFFER, SDES_ONLY), text);
 	assert_string_equal(words_of(rtp, dtls, RTPENGINE_OFFER, SDES_ONLY),
 			    "UDP/TLS/RTP/SAVP SDES-off replace-origin replace-session-connection ICE=remove ICE-reject"
-			    " dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80");
+			    " dtls-profiles=SRTP_AES128_CM_HMAC_SHA1_80 fingerprints=remove");
 }
 
 static void test_words_of_an_answer_name_no_profile(void **state)
@@ -140,17 +141,17 @@ static void test_ends_by_sdes_meet_in_what_both_allow(void **state)
 /* What follows dtls-profiles=, in both directions and for offer and answer; NULL: nothing is said of them. */
 static const char *profiles_said(struct media_leg a, struct media_leg b)
 {
-	static char said[RTPENGINE_WORDS_MAX];
+	static char said[2][RTPENGINE_WORDS_MAX];
 	for (int i = 0; i < 4; i++) {
+		char *now = said[i > 0];
 		const char *words = words_of(i & 1 ? a : b, i & 1 ? b : a, i & 2 ? RTPENGINE_OFFER : RTPENGINE_ANSWER,
 					     i & 2 ? SDES_NO : SDES_ONLY);
 		const char *found = strstr(words, " dtls-profiles=");
-		if (i > 0)
-			assert_string_equal(found ? found + strlen(" dtls-profiles=") : "", said);
-		else
-			snprintf(said, sizeof(said), "%s", found ? found + strlen(" dtls-profiles=") : "");
+		snprintf(now, sizeof(*said), "%s", found ? found + strlen(" dtls-profiles=") : "");
+		now[strcspn(now, " ")] = '\0';
+		assert_string_equal(now, said[0]);
 	}
-	return *said ? said : NULL;
+	return *said[0] ? said[0] : NULL;
 }
 
 static void test_ends_by_dtls_meet_in_what_both_allow(void **state)
@@ -176,6 +177,26 @@ static void test_ends_by_dtls_meet_in_what_both_allow(void **state)
 	assert_int_equal(media_legs_meet(&a, &both), LEGS_NO_PROFILE);
 	assert_true(a.policy.profiles == 0 && both.policy.profiles == 0 && both.policy.suites != 0);
 	assert_string_equal(profiles_said(a, both), "none");
+}
+
+static void test_fingerprints_of_who_may_not_use_dtls_are_removed(void **state)
+{
+	struct media_leg rtp = leg_of(MEDIA_RTP, "", ""), sdes = leg_of(MEDIA_SRTP, "AES_CM_128_HMAC_SHA1_80", "");
+	struct media_leg both = leg_of(MEDIA_SRTP, "", ""), dtls = leg_of(MEDIA_SRTP, "", "SRTP_AEAD_AES_128_GCM");
+	const struct {
+		struct media_leg sender, receiver;
+		bool in_offer, in_answer;
+	} rows[] = {{rtp, both, true, true},   {sdes, dtls, true, true},  {dtls, sdes, false, false},
+		    {both, rtp, false, true},  {both, both, false, true}, {dtls, rtp, false, false},
+		    {sdes, rtp, false, false}, /* dtls-profiles=none does it */
+		    {rtp, rtp, false, false}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *offer = words_of(rows[i].sender, rows[i].receiver, RTPENGINE_OFFER, SDES_NO);
+		assert_int_equal(strstr(offer, " fingerprints=remove") != NULL, rows[i].in_offer);
+		const char *answer = words_of(rows[i].sender, rows[i].receiver, RTPENGINE_ANSWER, SDES_NO);
+		assert_int_equal(strstr(answer, " fingerprints=remove") != NULL, rows[i].in_answer);
+	}
 }
 
 static void test_answer_is_of_the_kind_that_was_offered(void **state)
@@ -224,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_two_secured_sides_share_what_both_allow),
 		cmocka_unit_test(test_ends_by_sdes_meet_in_what_both_allow),
 		cmocka_unit_test(test_ends_by_dtls_meet_in_what_both_allow),
+		cmocka_unit_test(test_fingerprints_of_who_may_not_use_dtls_are_removed),
 		cmocka_unit_test(test_answer_is_of_the_kind_that_was_offered),
 		cmocka_unit_test(test_limited_sender_is_bound_to_its_address),
 		cmocka_unit_test(test_all_words_together_fit),

@@ -63,6 +63,7 @@ static void test_ambiguous_messages_are_refused(void **state)
 		"c d3:sdp1:b3:SDP1:ce",
 		"c d13:dtls-profiles4:none13:dtls-profiles4:nonee",
 		"c d13:dtls-profiles4:none13:DTLS profiles4:nonee",
+		"c d12:fingerprints6:remove12:Fingerprints0:e",
 		"c d01:a1:be",
 		"c d1:a2:be",
 		"c d1:a99999:be",
