@@ -250,12 +250,13 @@ class Capture:
         self.thread.join(2)
         self.sock.close()
 
-    def rtp(self, host=None, port=None, source_port=None):
+    def rtp(self, host=None, port=None, source_port=None, ports=None):
         """
         G.711 (one frame, with or without SRTP's tag of 10 or 16 bytes) from or to a host or a port, or from a port: the
-        payloads.
+        payloads. ports: only what comes from or goes to one of these.
         """
         return [payload[12:] for source, destination, payload in list(self.packets)
                 if (host in (source[0], destination[0]) or port in (source[1], destination[1])
                     or source_port == source[1])
+                and (ports is None or source[1] in ports or destination[1] in ports)
                 and len(payload) - FRAME in (12, 22, 28) and payload[0] == 0x80 and payload[1] & 0x7F == 8]

@@ -100,8 +100,9 @@ class Rtpengine(Daemon):
                  log_level=6, threads=2):
         self.address = address
         self.first = free_range(media_ports, address)
+        self.ports = range(self.first, self.first + media_ports)
         self.port = next(port for port in iter(lambda: free_port(address), None)
-                         if not self.first <= port < self.first + media_ports)
+                         if port not in self.ports)
         name = name or self.name
         config = "none" if settings is None else folder.write(f"{name}.conf", settings)
         options = [
