@@ -23,6 +23,7 @@ enum {
 };
 
 enum end { CALLEE, CALLER, ENDS };
+_Static_assert(1 << CALLEE == MEDIA_CALLEE && 1 << CALLER == MEDIA_CALLER, "bits of a label");
 
 struct text {
 	uint32_t length;
@@ -42,9 +43,9 @@ struct dialog {
 	uint32_t done[ENDS]
 		     [2]; /* highest CSeq that was answered for good, by who sent the request: of others, of INVITE */
 	ticks_t offered[ENDS];
-	uint32_t version;    /* counts offers and answers, from 1 */
-	uint8_t waiting;     /* bits 1 << end: whose waiting offer is secured */
-	uint8_t firm, loose; /* bits 1 << end: secured for good; by the last answer, if no other comes */
+	uint32_t version; /* counts offers and answers, from 1 */
+	uint8_t waiting;  /* bits 1 << end: whose waiting offer is secured */
+	struct media_label secured;
 };
 
 struct table {
@@ -143,7 +144,7 @@ static struct dialog **dialog_find(uint32_t bucket, const struct agreement_id *i
 
 static bool is_old(const struct dialog *dialog)
 {
-	bool answered = dialog->answer || dialog->firm || dialog->loose;
+	bool answered = dialog->answer || dialog->secured.firm || dialog->secured.loose;
 
 	return get_ticks() - dialog->since > (ticks_t)(answered ? KEPT_S : KEPT_PENDING_S);
 }
@@ -283,25 +284,42 @@ static void offer_take(struct dialog *dialog, enum end offerer)
 	dialog->waits[offerer] = false;
 	dialog->offered_by_caller = offerer == CALLER;
 	dialog->transaction = dialog->waiting_in[offerer];
-	dialog->firm |= dialog->loose;
-	dialog->loose = dialog->waiting & (uint8_t)(1 << offerer);
+}
+
+static bool takes_offer(const struct dialog *dialog, const struct agreement_sdp *sdp)
+{
+	enum end offerer = end_of(!sdp->by_caller);
+
+	return dialog->waits[offerer] && answers_waiting(dialog, &sdp->transaction, offerer);
+}
+
+static struct media_label label_after(const struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
+{
+	struct media_label label = dialog->secured;
+	enum end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
+
+	if (takes_offer(dialog, sdp)) {
+		label.firm |= label.loose;
+		label.loose = dialog->waiting & (uint8_t)(1 << offerer);
+	}
+	label.loose &= (uint8_t) ~(1 << answerer);
+	label.loose |= (uint8_t)(sdp->secured << answerer);
+	if (final)
+		label.firm |= label.loose;
+	return label;
 }
 
 static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
 {
-	enum end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
-
-	if (dialog->waits[offerer] && answers_waiting(dialog, &sdp->transaction, offerer))
-		offer_take(dialog, offerer);
+	dialog->secured = label_after(dialog, sdp, final);
+	if (takes_offer(dialog, sdp))
+		offer_take(dialog, end_of(!sdp->by_caller));
 	if (dialog->offer && dialog->offered_by_caller != sdp->by_caller &&
 	    (sdp->transaction.number == 0 || is_same(&dialog->transaction, &sdp->transaction)))
 		text_set(&dialog->answer, sdp->text);
 	dialog->version++;
-	dialog->loose &= (uint8_t) ~(1 << answerer);
-	dialog->loose |= (uint8_t)(sdp->secured << answerer);
 	if (!final)
 		return;
-	dialog->firm |= dialog->loose;
 	if (*last_done(dialog, &sdp->transaction) < sdp->transaction.number)
 		*last_done(dialog, &sdp->transaction) = sdp->transaction.number;
 }
@@ -325,10 +343,45 @@ bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)
 
 	if (dialog) {
 		bool again = answers && !dialog->waits[CALLER] && !dialog->waits[CALLEE];
-		bits = again ? dialog->firm : dialog->firm | dialog->loose;
+		bits = again ? dialog->secured.firm : dialog->secured.firm | dialog->secured.loose;
 	}
 	bucket_unlock(bucket);
 	return bits >> end_of(caller) & 1;
+}
+
+bool agreement_known(const struct agreement_id *id)
+{
+	uint32_t bucket = bucket_lock(id);
+	bool known = *dialog_find(bucket, id);
+
+	bucket_unlock(bucket);
+	return known;
+}
+
+int agreement_recall(const struct agreement_id *id, struct media_label label)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = dialog_open(bucket, id);
+
+	if (dialog) {
+		dialog->secured.firm |= label.firm;
+		dialog->secured.loose |= label.loose;
+	}
+	bucket_unlock(bucket);
+	return dialog ? 0 : -ENOMEM;
+}
+
+struct media_label agreement_label(const struct agreement_id *id, const struct agreement_sdp *answer, bool final)
+{
+	static const struct dialog unknown;
+	uint32_t bucket = bucket_lock(id);
+	const struct dialog *dialog = *dialog_find(bucket, id);
+
+	if (!dialog)
+		dialog = &unknown;
+	struct media_label label = label_after(dialog, answer, final);
+	bucket_unlock(bucket);
+	return label;
 }
 
 /* ------- back ------- */
@@ -370,7 +423,7 @@ static int exchange_of(const struct dialog *dialog, struct agreement_exchange *e
 /* Nothing was ever agreed, and nothing waits: whoever offered may have made the dialog up. */
 static bool is_nobodys(const struct dialog *dialog)
 {
-	return !dialog->offer && !dialog->transaction.number && !dialog->firm && !dialog->loose &&
+	return !dialog->offer && !dialog->transaction.number && !dialog->secured.firm && !dialog->secured.loose &&
 	       !dialog->waits[CALLER] && !dialog->waits[CALLEE];
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * What the two ends of each dialog have agreed on: the last offer and answer that passed, and which end has been
- * secured. In shared memory, so it does not outlive Kamailio.
+ * secured. In shared memory, so it does not outlive Kamailio; who has been secured, rtpengine's labels do.
  */
 #ifndef TRUNKGATE_SRTP_POLICY_AGREEMENT_H
 #define TRUNKGATE_SRTP_POLICY_AGREEMENT_H
@@ -12,6 +12,7 @@
 
 #include <core/str.h>
 
+#include "media_label.h"
 #include "span.h"
 
 enum { AGREEMENT_ID_LENGTH = 32 };
@@ -66,6 +67,17 @@ int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *
 
 /** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
 bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);
+
+/** Is anything known of this dialog? */
+bool agreement_known(const struct agreement_id *id);
+
+/**
+ * What rtpengine said of a dialog, from before a restart: it is known now. Returns 0 or -ENOMEM.
+ */
+int agreement_recall(const struct agreement_id *id, struct media_label label);
+
+/** Who will have been secured after this answer; @p final: as above. */
+struct media_label agreement_label(const struct agreement_id *id, const struct agreement_sdp *answer, bool final);
 
 /** The offer in the request of that transaction came to nothing. Returns 0, or -ENOENT: it does not wait. */
 int agreement_undo(const struct agreement_id *id, const struct agreement_transaction *transaction);

@@ -8,13 +8,13 @@
 
 #include <core/dprint.h>
 #include <core/globals.h>
-#include <core/parser/parse_to.h>
 
 #include "agreement.h"
 #include "call_state.h"
 #include "glue.h"
 #include "message_sdp.h"
 #include "party.h"
+#include "relay.h"
 #include "state.h"
 
 static const char no_relay[] = "No Media Relay";
@@ -24,13 +24,14 @@ static struct {
 	unsigned id;
 	bool known;
 	bool answers, secured; /* what its sender's check found */
+	bool unasked;          /* rtpengine did not say who has been secured, which it could */
 	struct decision decision;
 } current;
 
 static struct decision *decision_new(struct sip_msg *msg)
 {
 	if (!current.known || current.id != msg->id)
-		current.answers = current.secured = false;
+		current.answers = current.secured = current.unasked = false;
 	current.id = msg->id;
 	current.known = true;
 	current.decision = (struct decision){.code = 503, .reason = no_relay};
@@ -137,11 +138,6 @@ static int unknown_parties(struct sip_msg *msg)
 	return -1;
 }
 
-static bool starts_dialog(struct sip_msg *msg)
-{
-	return msg->first_line.type == SIP_REQUEST && parse_to_header(msg) == 0 && get_to(msg)->tag_value.len == 0;
-}
-
 /* Of the streams that there are: a side that was so does not fall back (SRTP-optional). */
 static bool all_secured(const struct sdp_verdict *verdict)
 {
@@ -178,17 +174,34 @@ static int refuse_late(struct decision *decision)
 	return -1;
 }
 
+static struct agreement_sdp sdp_in_hand(struct sip_msg *msg, const struct parties *parties)
+{
+	return (struct agreement_sdp){.by_caller = parties->from_caller,
+				      .transaction = media_transaction(msg, parties, current.answers),
+				      .secured = current.secured};
+}
+
+static bool is_final(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REQUEST || msg->REPLY_STATUS >= 200;
+}
+
+struct media_label decision_label(struct sip_msg *msg, const struct parties *parties)
+{
+	decision_read(msg);
+	struct agreement_sdp sdp = sdp_in_hand(msg, parties);
+
+	return agreement_label(&parties->id, &sdp, is_final(msg));
+}
+
 /* A call that cannot be remembered could lose its keys unseen: it is as if there were no media relay. */
 static int remember(struct sip_msg *msg, const struct parties *parties)
 {
-	struct agreement_sdp sdp = {.by_caller = parties->from_caller,
-				    .transaction = media_transaction(msg, parties, current.answers),
-				    .secured = current.secured};
-	bool final = msg->first_line.type == SIP_REQUEST || msg->REPLY_STATUS >= 200;
+	struct agreement_sdp sdp = sdp_in_hand(msg, parties);
 	int error = message_sdp(msg, &sdp.text) != 1;
 
 	if (error == 0)
-		error = current.answers ? agreement_answer(&parties->id, &sdp, final)
+		error = current.answers ? agreement_answer(&parties->id, &sdp, is_final(msg))
 					: agreement_offer(&parties->id, &sdp);
 	if (error)
 		LM_ERR("no memory for call %.*s\n", STR_FMT(&msg->callid->body));
@@ -202,6 +215,25 @@ static void bind_parties(struct parties *parties, bool answers)
 	struct party *callee = parties->from_caller ? &parties->receiver : &parties->sender;
 	caller->bound |= agreement_secured(&parties->id, true, answers);
 	callee->bound |= agreement_secured(&parties->id, false, answers);
+}
+
+static bool may_choose_still(const struct party *party)
+{
+	return party->leg.policy.mode == SRTP_OPTIONAL && !party->bound;
+}
+
+/* Kamailio was started since, or another node began the dialog: rtpengine knows who has been secured. False: it must
+ * not go on without that.
+ */
+static bool recall(struct sip_msg *msg, const struct parties *parties, bool answers)
+{
+	if (!parties->within || !(may_choose_still(&parties->sender) || may_choose_still(&parties->receiver)) ||
+	    agreement_known(&parties->id))
+		return true;
+	int result = relay_recall(msg, parties);
+	/* an unknown call, or no word: an offer may begin the call anew, an answer will not be taken */
+	current.unasked = result == -ENOENT;
+	return result == 0 || (current.unasked && !answers);
 }
 
 /* An answer that came before, to another offer than the last: rtpengine must not hear it after newer ones. */
@@ -248,6 +280,8 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		message_strip(msg);
 		return 2;
 	}
+	if (found > 0 && !recall(msg, &parties, answers))
+		return -1;
 	bind_parties(&parties, answers);
 	media_begins(msg, parties.from_caller != answers);
 	policy_count(checked);
@@ -259,9 +293,23 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return refuse_address(msg, decision, &parties.sender, &address);
 	current.answers = answers;
 	current.secured = all_secured(&verdict);
-	if (starts_dialog(msg) && current.secured)
+	if (!parties.within && msg->first_line.type == SIP_REQUEST && current.secured)
 		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
 	return answers ? 1 : remember(msg, &parties);
+}
+
+/* rtpengine took the offer, so it answers and knows the call now: that of before, with its labels, or a new one. */
+static int recall_late(struct sip_msg *msg, struct decision *decision, struct parties *parties)
+{
+	struct sdp_verdict verdict;
+	struct span sdp;
+
+	if (relay_recall(msg, parties))
+		return -1;
+	bind_parties(parties, false);
+	if (message_sdp(msg, &sdp) != 1 || judge_sender(sdp, parties, false, &verdict) == SDP_ACCEPTABLE)
+		return 1;
+	return refuse_sdp(msg, decision, &parties->sender, &verdict);
 }
 
 int decision_of_receiver(struct sip_msg *msg)
@@ -277,6 +325,8 @@ int decision_of_receiver(struct sip_msg *msg)
 	}
 	if (parties_again(msg, &parties))
 		return unknown_parties(msg);
+	if (current.unasked && recall_late(msg, decision, &parties) < 0)
+		return -1;
 	bind_parties(&parties, current.answers);
 	/* what rtpengine leaves in is a promise of ours: nothing that would have to be taken out */
 	struct srtp_policy policy = party_policy(&parties.receiver);

@@ -5,6 +5,7 @@
 
 #include <core/parser/msg_parser.h>
 
+#include "party.h"
 #include "sdp.h"
 
 /** What srtp_policy_refuse() will say of the current message. */
@@ -17,6 +18,9 @@ struct decision {
 /** Each returns 1, 2: there is no SDP; -1: refused. */
 int decision_of_sender(struct sip_msg *msg, bool answers);
 int decision_of_receiver(struct sip_msg *msg);
+
+/** Who will have been secured once this answer passes. */
+struct media_label decision_label(struct sip_msg *msg, const struct parties *parties);
 
 /** Of this message; before any check: 503. */
 const struct decision *decision_read(struct sip_msg *msg);

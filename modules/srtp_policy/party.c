@@ -50,6 +50,7 @@ static struct names names_of(unsigned group, unsigned peer, enum call_secured bi
 struct request {
 	struct names requester, answerer;
 	bool by_caller; /* the requester began the dialog */
+	bool within;    /* of a reply: its request did not begin it, or is not known any more */
 	enum call_relayed relayed;
 };
 
@@ -69,6 +70,11 @@ static void read_request(struct request *request)
 	request->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 }
 
+static bool has_to_tag(const struct sip_msg *msg)
+{
+	return msg && msg->to && msg->to->parsed && get_to(msg)->tag_value.len > 0;
+}
+
 /* The transaction of a reply, or NULL. The reference is tm's own to give back, when it handles this reply. */
 static struct cell *cell_of_reply(struct sip_msg *msg, int *branch)
 {
@@ -85,11 +91,13 @@ static void find_request(struct sip_msg *msg, struct request *request)
 	int branch = 0;
 	struct cell *cell = cell_of_reply(msg, &branch);
 
+	request->within = true;
 	if (!cell) {
 		read_request(request);
 		return;
 	}
 	struct call_state_scope scope = call_state_enter(cell);
+	request->within = has_to_tag(cell->uas.request);
 	read_request(request);
 	call_state_leave(scope);
 }
@@ -181,6 +189,7 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 	str tag = tag_of_caller(msg, &request);
 	if (find_dialog(msg, tag, &parties->id) || find_ends(&request, reply, parties))
 		return -ENOENT;
+	parties->within = reply ? request.within : has_to_tag(msg);
 	MD5StringArray(parties->tag, &tag, 1);
 	parties->tag[MD5_LEN] = '\0';
 	meet(&parties->sender, &parties->receiver);
@@ -306,6 +315,11 @@ struct srtp_policy party_policy(const struct party *party)
 	if (party->bound && policy.mode == SRTP_OPTIONAL)
 		policy.mode = SRTP_REQUIRED;
 	return policy;
+}
+
+bool parties_may_choose(const struct parties *parties)
+{
+	return parties->sender.leg.policy.mode == SRTP_OPTIONAL || parties->receiver.leg.policy.mode == SRTP_OPTIONAL;
 }
 
 bool party_may_send_from(const struct party *party, const uint8_t address[16])

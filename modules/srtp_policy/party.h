@@ -20,6 +20,7 @@ struct party {
 struct parties {
 	struct party sender, receiver;
 	bool from_caller; /**< the sender of this message began the dialog */
+	bool within;      /**< by a request that did not begin it */
 	struct agreement_id id;
 	char tag[MD5_LEN + 1]; /**< of the caller, see media_tag() */
 };
@@ -56,6 +57,9 @@ int media_dialog(struct sip_msg *msg, struct agreement_id *id);
 
 /** The group's policy, as it is for this dialog. */
 struct srtp_policy party_policy(const struct party *party);
+
+/** Does the policy of an end leave it the choice? */
+bool parties_may_choose(const struct parties *parties);
 
 /** May the party's media come from here (16 bytes, IPv4 mapped)? */
 bool party_may_send_from(const struct party *party, const uint8_t address[16]);

@@ -14,8 +14,10 @@
 #include "glue.h"
 #include "state.h"
 
-void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb, char text[RELAY_WORDS_MAX])
+void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb,
+		 const struct media_label *label, char text[RELAY_WORDS_MAX])
 {
+	char kept[MEDIA_LABEL_LENGTH + 1];
 	char from[MEDIA_TAG_LENGTH + 1], to[MEDIA_TAG_LENGTH + 1];
 	const struct party *own = &parties->sender, *other = &parties->receiver;
 	bool by_caller = of_caller == (verb == RTPENGINE_OFFER); /* rtpengine's from-tag is always who offered */
@@ -27,10 +29,12 @@ void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_v
 	party_tag(parties, by_caller, from);
 	party_tag(parties, !by_caller, to);
 	size_t length = rtpengine_words(&own->leg, &other->leg, verb, policy_state.words, text);
-	stpcpy(stpcpy(stpcpy(stpcpy(text + length, " from-tag="), from), " to-tag="), to);
+	text = stpcpy(stpcpy(stpcpy(stpcpy(text + length, " from-tag="), from), " to-tag="), to);
+	if (!label)
+		return;
+	media_label_write(*label, kept);
+	stpcpy(stpcpy(text, " label="), kept);
 }
-
-/* ------- once more ------- */
 
 /* The module rtpengine has no interface for C but that of its functions for scripts. */
 static sr_kemi_t *find_function(const char *name)
@@ -44,51 +48,127 @@ static sr_kemi_t *find_function(const char *name)
 	return NULL;
 }
 
-enum { TELL_MAX = 4, LATER_MAX = 2000 };
-
-/* A call whose offer came to nothing. */
-struct restored {
+struct relayed {
 	const struct parties *parties;
 	const struct receive_info *rcv;
 	str call_id;
 };
 
+/* rtpengine's module takes call and SDP from a message only, and tells where that came from. */
+struct form {
+	char *text;
+	struct sip_msg message;
+};
+
+static void form_close(struct form *form)
+{
+	free_sip_msg(&form->message);
+	if (form->text)
+		pkg_free(form->text);
+}
+
+static int form_open(struct form *form, const struct relayed *call, const char *from, const char *to, struct span sdp)
+{
+	static const char lines[] = "INVITE sip:media@localhost SIP/2.0\r\nVia: SIP/2.0/UDP localhost\r\n"
+				    "From: <sip:media@localhost>;tag=%s\r\nTo: <sip:media@localhost>;tag=%s\r\n"
+				    "Call-ID: %.*s\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n"
+				    "Content-Length: %zu\r\n\r\n%.*s";
+	size_t size = sizeof(lines) + 20 + strlen(from) + strlen(to) + (size_t)call->call_id.len + sdp.len;
+
+	*form = (struct form){.text = pkg_malloc(size), .message.rcv = *call->rcv};
+	if (!form->text)
+		return -ENOMEM;
+	form->message.buf = form->text;
+	form->message.len = (unsigned)snprintf(form->text, size, lines, from, to, STR_FMT(&call->call_id), sdp.len,
+					       (int)sdp.len, sdp.ptr ? sdp.ptr : "");
+	return parse_msg(form->message.buf, form->message.len, &form->message) ? -EINVAL : 0;
+}
+
 typedef int rtpengine_function(sip_msg_t *msg, str *flags);
 
-/* rtpengine's module takes SDP from a message only, and tells where that came from. */
-static int tell(const struct restored *call, const char *function, char *flags, struct span sdp)
+static int tell(const struct relayed *call, const char *function, char *flags, struct span sdp)
 {
-	static const char form[] = "INVITE sip:media@localhost SIP/2.0\r\nVia: SIP/2.0/UDP localhost\r\n"
-				   "From: <sip:media@localhost>;tag=a\r\nTo: <sip:media@localhost>;tag=b\r\n"
-				   "Call-ID: %.*s\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n"
-				   "Content-Length: %zu\r\n\r\n%.*s";
 	const sr_kemi_t *found = find_function(function);
-	size_t size = sizeof(form) + 20 + (size_t)call->call_id.len + sdp.len;
-	char *text = pkg_malloc(size);
-	struct sip_msg message = {.rcv = *call->rcv};
-	str words = {.s = flags, .len = (int)strlen(flags)};
+	str words = str_of(flags);
+	struct form form = {};
 	int result = -1;
 
-	if (text && found) {
-		message.buf = text;
-		message.len =
-			(unsigned)snprintf(text, size, form, STR_FMT(&call->call_id), sdp.len, (int)sdp.len, sdp.ptr);
-		if (parse_msg(message.buf, message.len, &message) == 0)
-			result = ((rtpengine_function *)found->func)(&message, &words);
-		free_sip_msg(&message);
-	}
-	if (text)
-		pkg_free(text);
+	/* the words have the tags */
+	if (found && form_open(&form, call, "a", "b", sdp) == 0)
+		result = ((rtpengine_function *)found->func)(&form.message, &words);
+	form_close(&form);
 	return result > 0 ? 0 : -EIO;
 }
 
-static int tell_again(const struct restored *call, const struct agreement_exchange *exchange)
+/* ------- what it still knows ------- */
+
+static struct {
+	const struct parties *parties;
+	struct media_label label;
+	int result;
+} query;
+
+void relay_query_take(struct span text)
+{
+	char caller[MEDIA_TAG_LENGTH + 1], callee[MEDIA_TAG_LENGTH + 1];
+
+	if (!query.parties)
+		return;
+	party_tag(query.parties, true, caller);
+	party_tag(query.parties, false, callee);
+	query.result = media_label_read(text, caller, callee, &query.label);
+}
+
+typedef int rtpengine_query_function(sip_msg_t *msg, str *format, str *variable);
+
+static int ask(const struct relayed *call)
+{
+	char caller[MEDIA_TAG_LENGTH + 1], callee[MEDIA_TAG_LENGTH + 1];
+	const sr_kemi_t *found = find_function("rtpengine_query_v");
+	str format = str_init("j"), variable = str_init("$srtp_policy_query");
+	struct form form = {};
+
+	party_tag(call->parties, true, caller);
+	party_tag(call->parties, false, callee);
+	/* unless relay_query_take() gets something */
+	query.result = -ENOENT;
+	int result = found ? form_open(&form, call, caller, callee, (struct span){0}) : -ENOSYS;
+	if (result == 0) {
+		((rtpengine_query_function *)found->func)(&form.message, &format, &variable);
+		result = query.result;
+	}
+	form_close(&form);
+	return result;
+}
+
+int relay_recall(struct sip_msg *msg, const struct parties *parties)
+{
+	struct relayed call = {.parties = parties, .rcv = &msg->rcv, .call_id = msg->callid->body};
+
+	query.parties = parties;
+	int result = ask(&call);
+	query.parties = NULL;
+	if (result == 0)
+		result = agreement_recall(&parties->id, query.label);
+	if (result == 0)
+		policy_count(recalled);
+	else if (result != -ENOENT)
+		LM_ERR("call %.*s: who has been secured is not known (%s)\n", STR_FMT(&call.call_id),
+		       strerror(-result));
+	return result;
+}
+
+/* ------- once more ------- */
+
+enum { TELL_MAX = 4, LATER_MAX = 2000 };
+
+static int tell_again(const struct relayed *call, const struct agreement_exchange *exchange)
 {
 	char offer[RELAY_WORDS_MAX], answer[RELAY_WORDS_MAX];
 	bool by_caller = exchange->offered_by_caller;
 
-	relay_words(call->parties, by_caller, RTPENGINE_OFFER, offer);
-	relay_words(call->parties, !by_caller, RTPENGINE_ANSWER, answer);
+	relay_words(call->parties, by_caller, RTPENGINE_OFFER, NULL, offer);
+	relay_words(call->parties, !by_caller, RTPENGINE_ANSWER, NULL, answer);
 	int result = tell(call, "rtpengine_offer", offer, exchange->offer);
 	if (result || exchange->answer.len == 0)
 		return result;
@@ -98,7 +178,7 @@ static int tell_again(const struct restored *call, const struct agreement_exchan
 /* Whoever refused may offer at once, and another process may tell rtpengine so between two words of ours: then it is
  * told that again.
  */
-static int tell_what_holds(const struct restored *call)
+static int tell_what_holds(const struct relayed *call)
 {
 	struct agreement_exchange exchange = {};
 	int result = 0;
@@ -113,7 +193,7 @@ static int tell_what_holds(const struct restored *call)
 	return result;
 }
 
-static int restore(const struct restored *call)
+static int restore(const struct relayed *call)
 {
 	int result = tell_what_holds(call);
 
@@ -137,7 +217,7 @@ int relay_restore(struct sip_msg *msg)
 
 	if (undo(msg, &parties))
 		return -ENOENT;
-	return restore(&(struct restored){.parties = &parties, .rcv = &msg->rcv, .call_id = msg->callid->body});
+	return restore(&(struct relayed){.parties = &parties, .rcv = &msg->rcv, .call_id = msg->callid->body});
 }
 
 /* ------- later ------- */
@@ -229,7 +309,7 @@ int relay_restore_next(void)
 
 	if (!later)
 		return -ENOENT;
-	int result = restore(&(struct restored){
+	int result = restore(&(struct relayed){
 		.parties = &later->parties, .rcv = &later->rcv, .call_id = {later->call_id, later->length}});
 	shm_free(later);
 	return result;

@@ -3,14 +3,26 @@
 #ifndef TRUNKGATE_SRTP_POLICY_RELAY_H
 #define TRUNKGATE_SRTP_POLICY_RELAY_H
 
+#include "media_label.h"
 #include "party.h"
 
 enum {
-	RELAY_WORDS_MAX = RTPENGINE_WORDS_MAX + sizeof(" from-tag= to-tag=") + 2 * MEDIA_TAG_LENGTH,
+	RELAY_WORDS_MAX =
+		RTPENGINE_WORDS_MAX + sizeof(" from-tag= to-tag= label=") + 2 * MEDIA_TAG_LENGTH + MEDIA_LABEL_LENGTH,
 };
 
-/** For SDP of the caller or the callee on its way to the other end. */
-void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb, char text[RELAY_WORDS_MAX]);
+/** For SDP of the caller or the callee on its way to the other end, who keeps @p label, unless it is NULL. */
+void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_verb verb,
+		 const struct media_label *label, char text[RELAY_WORDS_MAX]);
+
+/** What rtpengine's module puts into $srtp_policy_query: read at once, and not kept. */
+void relay_query_take(struct span query);
+
+/**
+ * Asks rtpengine who has been secured in the dialog of this message. Returns 0: agreement_secured() knows now; -ENOENT:
+ * rtpengine does not know the call, or does not answer; -EINVAL: it is not to be understood; -ENOMEM or -ENOSYS.
+ */
+int relay_recall(struct sip_msg *msg, const struct parties *parties);
 
 /**
  * The offer that this message carries, or answers, came to nothing: rtpengine gets what was agreed before.

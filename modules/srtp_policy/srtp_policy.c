@@ -86,7 +86,12 @@ static int ki_srtp_policy_flags(struct sip_msg *msg, str *verb)
 	}
 	if (parties_again(msg, &parties))
 		return -1;
-	relay_words(&parties, parties.from_caller, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, words);
+	bool labelled = !offer && parties_may_choose(&parties);
+	struct media_label label = {};
+	if (labelled)
+		label = decision_label(msg, &parties);
+	relay_words(&parties, parties.from_caller, offer ? RTPENGINE_OFFER : RTPENGINE_ANSWER, labelled ? &label : NULL,
+		    words);
 	return 1;
 }
 
@@ -299,8 +304,17 @@ static int get_variable(struct sip_msg *msg, pv_param_t *param, pv_value_t *valu
 	}
 }
 
+/* Written by rtpengine's module when relay_recall() asks. */
+static int set_query(struct sip_msg *msg, pv_param_t *param, int operation, pv_value_t *value)
+{
+	if (value && value->flags & PV_VAL_STR)
+		relay_query_take(span_of_str(&value->rs));
+	return 0;
+}
+
 static pv_export_t variables[] = {
 	{.name = STR_STATIC_INIT("srtp_policy"), .type = PVT_OTHER, .getf = get_variable, .parse_name = parse_variable},
+	{.name = STR_STATIC_INIT("srtp_policy_query"), .type = PVT_OTHER, .getf = pv_get_null, .setf = set_query},
 	{},
 };
 
@@ -359,6 +373,7 @@ static stat_export_t counters[] = {
 	{"answers_refused", 0, &policy_state.counters.answers_refused},
 	{"restored", 0, &policy_state.counters.restored},
 	{"not_restored", 0, &policy_state.counters.not_restored},
+	{"recalled", 0, &policy_state.counters.recalled},
 	{},
 };
 

@@ -14,7 +14,7 @@
 
 struct policy_counters {
 	stat_var *checked, *refused[SDP_REASONS], *foreign_address, *no_relay, *answers_refused, *restored,
-		*not_restored;
+		*not_restored, *recalled;
 };
 
 struct policy_state {

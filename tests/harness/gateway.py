@@ -54,7 +54,7 @@ class Gateway:
 
     def __init__(self, folder, peers=PEERS, settings=None, numbers=NUMBERS, elsewhere=(), default_service=None,
                  children=2, ports=None, signalling=None, cfg=None, env=None, host="127.0.0.1", values=None,
-                 media_ports=400, enforcer=None):
+                 media_ports=400, enforcer=None, rtpengine_root=None):
         self.folder = folder
         self.peers = peers
         self.settings = {**SETTINGS, **(settings or {})}
@@ -67,7 +67,7 @@ class Gateway:
         self.key, self.certificate = self_signed(folder)
         self.peer = {name: self._endpoint(name, row) for name, row in peers.items() if name not in elsewhere}
         self.ports = dict(ports or {})
-        self.rtpengine = Rtpengine(folder, media_ports=media_ports, plugin=enforcer is not None,
+        self.rtpengine = Rtpengine(folder, media_ports=media_ports, root=rtpengine_root, plugin=enforcer is not None,
                                    settings=enforcer and f"[rtpengine]\n[srtp-enforcer]\n{enforcer}\n")
         self.kamailio = self._kamailio(children, cfg, env, values)
 

@@ -7,7 +7,10 @@ import threading
 
 
 class Relay:
-    """A control socket of an rtpengine that is not well; it answers these commands with these replies."""
+    """A control socket of an rtpengine that is not well; it answers these commands with these replies.
+
+    A reply that is a function is asked for the bytes; None: no answer. said: the commands that came, pings left out.
+    """
 
     def __init__(self, **replies):
         self.replies = {name.encode(): text.encode() for name, text in replies.items()}
@@ -15,7 +18,7 @@ class Relay:
         self.sock.bind(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
         self.url = f"udp:127.0.0.1:{self.port}"
-        self.asked = 0
+        self.said = []
         self._closing = False
 
     def start(self):
@@ -31,11 +34,18 @@ class Relay:
             except socket.timeout:
                 continue
             cookie, _, body = data.partition(b" ")
-            command = re.search(rb"7:command\d+:([a-z]+)", body)
-            self.asked += command is not None and command[1] != b"ping"
-            reply = self.replies.get(command and command[1][:4])
+            found = re.search(rb"7:command(\d+):", body)
+            command = found and body[found.end():][:int(found[1])]
+            if command and command != b"ping":
+                self.said.append(command.decode())
+            reply = self.replies.get(command and command[:4])
+            reply = reply() if callable(reply) else reply
             if reply:
                 self.sock.sendto(cookie + b" " + reply, source)
+
+    @property
+    def asked(self):
+        return len(self.said)
 
     def stop(self):
         self._closing = True

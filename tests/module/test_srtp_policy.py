@@ -17,7 +17,7 @@ from harness.media_sdp import SUITES, suites_of
 from harness.ports import free_port
 from harness.relay import Relay
 from harness.rtp import crypto_line
-from harness.rtpengine import Rtpengine, debian13, installed_version
+from harness.rtpengine import Rtpengine, bencode, debian13, installed_version
 from harness.sip import Endpoint, sdp
 from harness.wait import wait_until
 
@@ -164,10 +164,11 @@ class Policy(Case):
                     for name, (_, _, service, _) in GROUPS.items() if service]
         return {"mode": "lab", "settings": {"probeIntervalMs": 60000}, "services": services, "peerGroups": groups}
 
-    def ask(self, sender, body, to="srtp", **headers):
+    def ask(self, sender, body, to="srtp", changes=None, **headers):
         """The answer to an INVITE with this SDP."""
         extra = [(f"X-{name.title()}", value) for name, value in headers.items()]
-        return self.peer[sender].invite(self.proxy, "1", body=body, headers=[("X-Service", GROUPS[to][2]), *extra]).final()
+        return self.peer[sender].invite(self.proxy, "1", body=body, headers=[("X-Service", GROUPS[to][2]), *extra],
+                                        changes=changes).final()
 
     def result(self, answer):
         """(check of the sender, flags, rtpengine, check of the receiver)"""
@@ -235,6 +236,9 @@ class Checks:
                 caller = hashlib.md5(answer.tag("From").encode()).hexdigest()
                 offerer, other = ("caller", "callee") if verb == "offer" else ("callee", "caller")
                 self.assertEqual(tags, f"{caller}-{offerer} to-tag={caller}-{other}")
+        for to, label in (("optional", "trunkgate-0-0"), ("srtp", None)):
+            answer = self.ask("plain", "", to=to, verb="answer")
+            self.assertEqual(re.findall(" label=(.*)", answer.get("X-Flags")), [label] if label else [])
         answer = self.ask("plain", "", verb="nonsense")
         self.assertEqual((answer.get("X-Flags") or "", self.result(answer)[1]), ("", -1))
 
@@ -261,6 +265,44 @@ class Checks:
     def test_keys_for_a_group_that_forbids_them_are_refused(self):
         for made, fine in ((PLAIN, 1), (OSRTP, -1), (SAVP, -1)):
             self.assertEqual(self.result(self.relayed("srtp", made, SAVP))[3], fine)
+
+    def within(self, queries, sender="optional", to="optional", body=PLAIN, to_tag=";tag=caller"):
+        """What is said of an offer of the callee in a dialog that is not known here; queries: rtpengine's answers."""
+        queries, tag = iter(queries), hashlib.md5(b"caller").hexdigest()
+
+        def changes(message):
+            message.headers = [[name, value + to_tag if name == "To" else value] for name, value in message.headers]
+
+        def reply():
+            said = next(queries)
+            if isinstance(said, str):
+                said = {"result": "ok", "tags": {f"{tag}-caller": {"label": said}, f"{tag}-callee": {}}}
+            return said and bencode(said)
+
+        self.relay.replies[b"quer"], before = reply, len(self.relay.said)
+        answer = self.relayed(sender, PLAIN, body, to=to, changes=changes)
+        return self.result(answer), answer.get("X-Decision")[:3], self.relay.said[before:]
+
+    def test_rtpengine_is_asked_who_has_been_secured(self):
+        unknown = {"result": "error", "error-reason": "Unknown call-id"}
+        new = {"result": "ok", "tags": {"somebody": {"label": "trunkgate-3-3"}}}
+        for name, queries, result, code, said in (
+                ("the one who offers", ["trunkgate-1-0"], (-1, 1, 0, 0), "488", ["query"]),
+                ("the other", ["trunkgate-2-2"], (1, 1, 1, -1), "488", ["query", "offer"]),
+                ("nobody", ["trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer"]),
+                ("a label of others", ["2"], (1, 1, 1, 1), "503", ["query", "offer"]),
+                ("no word", [None, None], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
+                ("no word at first", [None, "trunkgate-1-0"], (1, 1, 1, -1), "488", ["query", "offer", "query"]),
+                ("an unknown call", [unknown, "trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer", "query"]),
+                ("other ends", [new, new], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
+                ("nonsense", [{"result": "ok", "tags": "none"}], (-1, 1, 0, 0), "503", ["query"])):
+            with self.subTest(name):
+                self.assertEqual(self.within(queries), (result, code, said))
+
+    def test_rtpengine_is_not_asked_without_need(self):
+        for words in ({"to_tag": ""}, {"sender": "srtp", "to": "srtp", "body": SAVP}, {"body": "none\r\n"}):
+            with self.subTest(words):
+                self.assertNotIn("query", self.within([], **words)[2])
 
     def test_what_rtpengine_did_not_replace_is_refused(self):
         answer = self.relayed("plain", None)
