@@ -93,7 +93,7 @@ class TestRestart(RestartCase):
                     self.downgrade("UPDATE")
                     self.passes("teams", "OSRTP")
         self.assertEqual(self.queries(), before + len(talks))
-        self.assertEqual(self.count("recalled"), len(talks))
+        self.assertEqual(self.counter("recalled"), len(talks))
 
     def test_both_hear_as_before(self):
         self.established_as("west", {"west": "plain", "teams": "OSRTP"})
