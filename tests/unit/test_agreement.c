@@ -236,6 +236,81 @@ static void test_dialogs_are_bounded(void **state)
 	assert_int_equal(offers(dialog, invite1, ""), 0);
 }
 
+/* An answer with keys, or without; who has been secured then is what was said of it before. */
+static struct media_label answered(struct agreement_transaction transaction, bool secured, bool final)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_sdp sdp = {.by_caller = !transaction.by_caller,
+				    .transaction = transaction,
+				    .secured = secured,
+				    .text = SPAN_LIT("")};
+	struct media_label label = agreement_label(&id, &sdp, final);
+
+	assert_int_equal(agreement_answer(&id, &sdp, final), 0);
+	for (int caller = 0; caller <= 1; caller++) {
+		unsigned bit = caller ? MEDIA_CALLER : MEDIA_CALLEE;
+		assert_int_equal(agreement_secured(&id, caller, true), !!(label.firm & bit));
+		assert_int_equal(agreement_secured(&id, caller, false), !!((label.firm | label.loose) & bit));
+	}
+	return label;
+}
+
+static void offered(struct agreement_transaction transaction, bool secured)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_sdp sdp = {.by_caller = transaction.by_caller,
+				    .transaction = transaction,
+				    .secured = secured,
+				    .text = SPAN_LIT("")};
+
+	assert_int_equal(agreement_offer(&id, &sdp), 0);
+}
+
+static void assert_label(struct media_label label, uint8_t firm, uint8_t loose)
+{
+	assert_int_equal(label.firm, firm);
+	assert_int_equal(label.loose, loose);
+}
+
+static void test_a_label_says_who_will_have_been_secured(void **state)
+{
+	(void)state;
+	assert_label(answered(invite1, true, false), 0, MEDIA_CALLEE);
+	offered(invite1, true);
+	assert_label(answered(invite1, true, false), MEDIA_CALLEE, MEDIA_CALLER | MEDIA_CALLEE);
+	assert_label(answered(invite1, false, false), MEDIA_CALLEE, MEDIA_CALLER);
+	assert_label(answered(invite1, false, true), MEDIA_CALLER | MEDIA_CALLEE, MEDIA_CALLER);
+	offered(invite2, false);
+	assert_label(answered(invite2, false, true), MEDIA_CALLER | MEDIA_CALLEE, 0);
+}
+
+static void test_what_rtpengine_says_is_known_like_what_was_heard(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	assert_false(agreement_known(&id));
+	assert_int_equal(agreement_recall(&id, (struct media_label){.firm = MEDIA_CALLER, .loose = MEDIA_CALLEE}), 0);
+	assert_true(agreement_known(&id));
+	assert_true(agreement_secured(&id, true, true));
+	assert_false(agreement_secured(&id, false, true));
+	assert_true(agreement_secured(&id, false, false));
+	assert_label(answered(invite1, false, true), MEDIA_CALLER, 0);
+	offered(update3, false);
+	assert_int_equal(undone(1, update3), 0);
+	assert_true(agreement_known(&id));
+}
+
+static void test_what_rtpengine_says_takes_nothing_back(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	offered(invite1, true);
+	answered(invite1, false, true);
+	assert_int_equal(agreement_recall(&id, (struct media_label){.firm = MEDIA_CALLEE}), 0);
+	assert_true(agreement_secured(&id, true, true));
+	assert_true(agreement_secured(&id, false, true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +323,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_dialogs_whose_end_was_not_seen_are_swept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dialogs_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_label_says_who_will_have_been_secured, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_is_known_like_what_was_heard, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_takes_nothing_back, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
