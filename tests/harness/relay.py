@@ -9,7 +9,7 @@ import threading
 class Relay:
     """A control socket of an rtpengine that is not well; it answers these commands with these replies.
 
-    A reply that is a function is asked for the bytes; None: no answer. said: the commands that came, pings left out.
+    A reply that is a function is asked for the bytes. said: the commands that came, pings left out.
     """
 
     def __init__(self, **replies):

@@ -277,7 +277,7 @@ class Checks:
             said = next(queries)
             if isinstance(said, str):
                 said = {"result": "ok", "tags": {f"{tag}-caller": {"label": said}, f"{tag}-callee": {}}}
-            return said and bencode(said)
+            return bencode(said)
 
         self.relay.replies[b"quer"], before = reply, len(self.relay.said)
         answer = self.relayed(sender, PLAIN, body, to=to, changes=changes)
@@ -291,8 +291,8 @@ class Checks:
                 ("the other", ["trunkgate-2-2"], (1, 1, 1, -1), "488", ["query", "offer"]),
                 ("nobody", ["trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer"]),
                 ("a label of others", ["2"], (1, 1, 1, 1), "503", ["query", "offer"]),
-                ("no word", [None, None], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
-                ("no word at first", [None, "trunkgate-1-0"], (1, 1, 1, -1), "488", ["query", "offer", "query"]),
+                ("an error", [unknown, unknown], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
+                ("an error at first", [unknown, "trunkgate-1-0"], (1, 1, 1, -1), "488", ["query", "offer", "query"]),
                 ("an unknown call", [unknown, "trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer", "query"]),
                 ("other ends", [new, new], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
                 ("nonsense", [{"result": "ok", "tags": "none"}], (-1, 1, 0, 0), "503", ["query"])):
