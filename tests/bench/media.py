@@ -16,6 +16,7 @@ FIRST = 30000  # ports of the endpoints, at addresses of their own
 ADDRESSES = "127.0.9.1", "127.0.9.2"
 OFFERS = 10  # of one side, before it is the other's turn
 FLAGS = [f"SDES-no-{suite}" for suite in SUITES if suite != DEFAULT]  # as srtp_policy sends them
+FOR_PLUGIN = {"dtls_profiles": "SRTP_AES128_CM_HMAC_SHA1_80", "fingerprints": "remove"}  # the same; rtpengine would log them
 
 
 def cpu_seconds(pid):
@@ -41,6 +42,7 @@ class Side:
         pin(self.rtpengine.pid, 1)
         self.calls = [f"media-{number}" for number in range(CALLS)]
         self.offers = 0
+        self.words = FOR_PLUGIN if plugin else {}
         self.streams = []
         for call in self.calls:
             ports = FIRST + len(self.streams), FIRST + len(self.streams) + 1
@@ -65,7 +67,7 @@ class Side:
             self.offers += 1
             call = f"offer-{self.offers}"
             reply = self.rtpengine.ng("offer", call_id=call, from_tag="a", transport_protocol="RTP/SAVP", flags=FLAGS,
-                                      replace=["origin"], ICE="remove", sdp=body())
+                                      replace=["origin"], ICE="remove", sdp=body(), **self.words)
             assert reply["result"] == "ok", reply
             self.rtpengine.ng("delete", call_id=call, from_tag="a")
         return self.cpu() - before
