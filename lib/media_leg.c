@@ -39,20 +39,32 @@ static bool by_dtls(const struct media_leg *leg)
 	return leg->policy.mode != SRTP_FORBIDDEN && leg->policy.profiles != 0;
 }
 
-/* Leaves each of the two sets what is in both. False if that is nothing. */
-static bool share(uint32_t *a, uint32_t *b)
+static bool share_suites(struct media_leg *a, struct media_leg *b)
 {
-	*a = *b = *a & *b;
-	return *a != 0;
+	a->policy.suites = b->policy.suites = a->policy.suites & b->policy.suites;
+	return a->policy.suites != 0;
+}
+
+/* With nothing in common, an end that is offered SDES goes without, and the other by its own. */
+static bool share_profiles(struct media_leg *a, struct media_leg *b)
+{
+	uint32_t common = a->policy.profiles & b->policy.profiles;
+	bool one_alone = common == 0 && a->offers_dtls != b->offers_dtls;
+
+	if (!one_alone || !a->offers_dtls)
+		a->policy.profiles = common;
+	if (!one_alone || !b->offers_dtls)
+		b->policy.profiles = common;
+	return common != 0;
 }
 
 unsigned media_legs_meet(struct media_leg *a, struct media_leg *b)
 {
 	unsigned apart = 0;
 
-	if (by_sdes(a) && by_sdes(b) && !share(&a->policy.suites, &b->policy.suites))
+	if (by_sdes(a) && by_sdes(b) && !share_suites(a, b))
 		apart |= LEGS_NO_SUITE;
-	if (by_dtls(a) && by_dtls(b) && !share(&a->policy.profiles, &b->policy.profiles))
+	if (by_dtls(a) && by_dtls(b) && !share_profiles(a, b))
 		apart |= LEGS_NO_PROFILE;
 	return apart;
 }

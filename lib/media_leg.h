@@ -25,7 +25,8 @@ enum legs_apart { LEGS_NO_SUITE = 1, LEGS_NO_PROFILE = 2 };
 
 /**
  * Takes away what leads nowhere: of two ends by SDES, suites that only one allows; of two by DTLS-SRTP, profiles
- * likewise. rtpengine has one list for both. Returns 0 or bits of enum legs_apart: of that kind none is left.
+ * likewise. rtpengine has one list for both. Returns 0 or bits of enum legs_apart: of that kind nothing is in both, and
+ * none is left, but for the profiles of an end that is offered DTLS-SRTP where the other is offered SDES.
  */
 unsigned media_legs_meet(struct media_leg *a, struct media_leg *b);
 

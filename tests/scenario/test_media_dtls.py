@@ -6,14 +6,15 @@ import unittest
 
 from harness import Case, sdp
 from harness.dtls import PROFILES, DtlsIdentity, secured_by
-from harness.gateway import Gateway
+from harness.gateway import PEERS, Gateway
 from harness.ports import free_port
 from harness.rtp import crypto_line, media_of, new_key
 
 OUTSIDE = "+15557770000"
 NUMBERS = {"teams-1": "+15551230001", "mobile-1": "+15551230003"}
 LISTS = {"operator": ["SRTP_AES128_CM_HMAC_SHA1_80", "SRTP_AEAD_AES_256_GCM"], "teams-oc": ["SRTP_AEAD_AES_256_GCM"],
-         "teams-pm": ["SRTP_AES128_CM_HMAC_SHA1_80", "SRTP_AEAD_AES_128_GCM"]}
+         "teams-pm": ["SRTP_AES128_CM_HMAC_SHA1_80", "SRTP_AEAD_AES_128_GCM"], "elsewhere": ["SRTP_AEAD_AES_128_GCM"]}
+SUITES = {"elsewhere": ["AES_CM_128_HMAC_SHA1_80"]}
 COMMON = {"teams-1": "SRTP_AEAD_AES_256_GCM", "mobile-1": "SRTP_AES128_CM_SHA1_80"}  # with the operator's, as OpenSSL says
 
 
@@ -44,7 +45,8 @@ class TestProfilesOfGroups(Case):
     def prepare(cls):
         cls.identity = DtlsIdentity(cls.folder)
         union = sorted({name for names in LISTS.values() for name in names})
-        cls.gateway = Gateway(cls.folder, enforcer=f"dtls-profiles = {' '.join(union)}")
+        peers = {**PEERS, "north": ("elsewhere", "operator", "north", "127.0.1.12", None)}  # a group of no service
+        cls.gateway = Gateway(cls.folder, peers=peers, enforcer=f"dtls-profiles = {' '.join(union)}")
         document = cls.gateway.document
         cls.gateway.document = lambda: cls.changed(document())
         cls.start_for_all(cls.gateway)
@@ -52,7 +54,8 @@ class TestProfilesOfGroups(Case):
     @staticmethod
     def changed(document, **lists):
         for group in document["peerGroups"]:
-            group.update(media="SRTP", dtlsProfiles={**LISTS, **lists}[group["name"]])
+            name = group["name"]
+            group.update(media="SRTP", dtlsProfiles={**LISTS, **lists}[name], srtpSuites=SUITES.get(name, []))
         return document
 
     def begin(self, caller, callee, called, number):
@@ -99,6 +102,23 @@ class TestProfilesOfGroups(Case):
         self.assertEqual(secured_by(self.gateway.rtpengine, call.call_id, "RTP/SAVP"), {"SDES"})
         self.assertEqual(secured_by(self.gateway.rtpengine, call.call_id, "UDP/TLS/RTP/SAVP"), {"DTLS-SRTP"})
         served.acked()
+        call.dialog_request("BYE")
+        served.ended()
+
+    def test_a_group_offered_sdes_goes_without_dtls_where_nothing_is_in_common(self):
+        leg = Leg(self.identity, self.gateway.peer["teams-1"].host)
+        lines = [crypto_line(new_key()), *self.identity.line("actpass").splitlines()]
+        north = self.gateway.peer["north"]
+        call = north.invite(self.gateway.proxy, NUMBERS["teams-1"], OUTSIDE,
+                            body=sdp(north.host, profile="RTP/SAVP", lines=lines))
+        served = self.gateway.peer["teams-1"].served(call_id=call.call_id)
+        served.reply(200, body=leg.body("active"))
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        self.assertEqual(leg.negotiated(served.invite.body), "SRTP_AEAD_AES_256_GCM")
+        self.assertEqual(secured_by(self.gateway.rtpengine, call.call_id, "RTP/SAVP"), {"SDES"})
+        self.assertIn("groups elsewhere and teams-oc have no DTLS-SRTP profile in common", self.gateway.kamailio.log())
         call.dialog_request("BYE")
         served.ended()
 

@@ -175,8 +175,16 @@ static void test_ends_by_dtls_meet_in_what_both_allow(void **state)
 	assert_int_equal(media_legs_meet(&alone, &rtp) | media_legs_meet(&sdes, &alone), 0);
 	assert_int_not_equal(alone.policy.profiles, a.policy.profiles);
 	assert_int_equal(media_legs_meet(&a, &both), LEGS_NO_PROFILE);
-	assert_true(a.policy.profiles == 0 && both.policy.profiles == 0 && both.policy.suites != 0);
-	assert_string_equal(profiles_said(a, both), "none");
+	assert_true(both.policy.profiles == 0 && both.policy.suites != 0);
+	assert_string_equal(profiles_said(a, both), "SRTP_AEAD_AES_256_GCM");
+	b = leg_of(MEDIA_SRTP, "", "SRTP_AEAD_AES_128_GCM");
+	assert_int_equal(media_legs_meet(&b, &a), LEGS_NO_PROFILE);
+	assert_true(a.policy.profiles == 0 && b.policy.profiles == 0);
+	assert_string_equal(profiles_said(a, b), "none");
+	sdes = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "SRTP_AEAD_AES_128_GCM");
+	both = leg_of(MEDIA_SRTP, "AEAD_AES_128_GCM", "SRTP_AEAD_AES_256_GCM");
+	assert_int_equal(media_legs_meet(&both, &sdes), LEGS_NO_PROFILE);
+	assert_true(both.policy.profiles == 0 && sdes.policy.profiles == 0 && sdes.policy.suites != 0);
 }
 
 static void test_fingerprints_of_who_may_not_use_dtls_are_removed(void **state)
