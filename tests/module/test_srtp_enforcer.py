@@ -320,12 +320,14 @@ class DtlsCall:
 
     def __init__(self, doors, identity, to_callee=False):
         self.doors, self.identity, self.to_callee = doors, identity, to_callee
-        self.call, self.own = doors.call(), ("127.0.0.1", free_port())
+        host = "127.0.0.2"  # a port that is free at rtpengine's own address may soon be one of its own
+        self.call, self.own = doors.call(), (host, free_port(host))
         self.tags, self.port = {"from_tag": "a"}, None
 
     def body(self, secured, setup):
         lines = self.identity.line(setup)
-        return body(section("UDP/TLS/RTP/SAVP", lines=lines, port=self.own[1]) if secured else section(port=40002))
+        return body(section("UDP/TLS/RTP/SAVP", lines=lines, port=self.own[1]) if secured else section(port=40002),
+                    address=self.own[0])
 
     def offer(self, setup="active", **fields):
         asked = {"SDES": ["off"], "transport_protocol": "UDP/TLS/RTP/SAVP"} if self.to_callee else {
