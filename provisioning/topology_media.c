@@ -39,8 +39,8 @@ static struct json_object *group_of(struct json_object *groups, const char *name
 	return NULL;
 }
 
-/* Both must be secured, by SDES, and no suite is allowed on both sides: each call would be refused. DTLS-SRTP is
- * refused as soon as both allow it: rtpengine is told one list for the two, and it would be empty.
+/* Both must be secured, by SDES, and no suite is allowed on both sides: each call would be refused. Profiles must meet
+ * as soon as both sides allow DTLS-SRTP: rtpengine gets one list for the two, and a side would never have its own.
  */
 static int service_check(struct json_object *service, size_t index, struct json_object *groups, struct fault *fault)
 {
