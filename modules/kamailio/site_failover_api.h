@@ -9,7 +9,8 @@
 struct site_failover_api {
 	/**
 	 * Core reply_route: site_refuse_answer() with whole header lines (each ends in CRLF) for the refusal. 1: drop
-	 * the response; -1: it is no 2xx of a live transaction that can still be refused.
+	 * the response, the call is over; 2: drop it, the dialog goes on; -1: it is no 2xx of a live transaction that
+	 * can still be refused.
 	 */
 	int (*refuse_answer)(struct sip_msg *msg, int code, str *reason, str *headers);
 };

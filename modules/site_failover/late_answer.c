@@ -27,6 +27,7 @@
 #include "calls.h"
 #include "dialog_token.h"
 #include "glue.h"
+#include "hop.h"
 #include "late_branch.h"
 #include "number_table.h"
 #include "place.h"
@@ -157,22 +158,32 @@ static bool names_udp_address(str *text)
 	       (str2ip(&uri.host) || str2ip6(&uri.host));
 }
 
-/*
- * Where the message really goes. Over TCP and TLS the connection of the response: its address finds it. Over UDP the
- * next hop if it is an address, else where the response came from. A name is never looked up.
- */
-static void next_hop(struct sip_msg *msg, str *wanted, char uri[PLACE_URI_MAX], str *hop)
+static str hop_text(const struct ip_addr *ip, unsigned port, int transport, char uri[PLACE_URI_MAX])
 {
 	static const char *const names[] = {[PROTO_UDP] = "udp", [PROTO_TCP] = "tcp", [PROTO_TLS] = "tls"};
 	char address[IP_ADDR_MAX_STRZ_SIZE];
-	if (msg->rcv.proto == PROTO_UDP && names_udp_address(wanted)) {
-		*hop = *wanted;
-		return;
-	}
-	ip_addr2sbufz(&msg->rcv.src_ip, address, sizeof(address));
-	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, msg->rcv.src_port,
-		 names[(size_t)msg->rcv.proto]);
-	*hop = str_of(uri);
+	ip_addr2sbufz((struct ip_addr *)ip, address, sizeof(address));
+	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, port, names[(size_t)transport]);
+	return str_of(uri);
+}
+
+/* Over TCP and TLS this is its connection: the address finds it. */
+static str hop_of_sender(struct sip_msg *msg, char uri[PLACE_URI_MAX])
+{
+	return hop_text(&msg->rcv.src_ip, msg->rcv.src_port, msg->rcv.proto, uri);
+}
+
+/*
+ * Where the message really goes. Over UDP the next hop if it is an address of one of our groups: nobody leads us
+ * elsewhere. Else where the response came from. A name is never looked up.
+ */
+static str next_hop(struct sip_msg *msg, str *wanted, char uri[PLACE_URI_MAX])
+{
+	struct place place;
+	if (msg->rcv.proto == PROTO_UDP && names_udp_address(wanted) &&
+	    hop_of_uri(*wanted, (struct span){}, &place) == 0)
+		return *wanted;
+	return hop_of_sender(msg, uri);
 }
 
 /* ------- ACK and BYE in the caller's place ------- */
@@ -201,6 +212,14 @@ static void write_routes(struct writer *writer, const struct route_set *set)
 {
 	for (size_t i = 0; i < set->count; i++)
 		write_line(writer, "Route: %.*s\r\n", STR_FMT(&set->routes[i]));
+}
+
+/* Headers of this type, as Routes in their order. */
+static void write_as_routes(struct writer *writer, const struct sip_msg *msg, hdr_types_t type)
+{
+	for (const struct hdr_field *header = msg->headers; header; header = header->next)
+		if (header->type == type)
+			write_line(writer, "Route: %.*s\r\n", STR_FMT(&header->body));
 }
 
 /* The attribute set whose header goes to the callee: none if he is the service. */
@@ -252,7 +271,7 @@ static const char *reason_text(int cause)
 struct ending {
 	struct sip_msg *msg; /* of the dialog: for Call-ID */
 	struct to_body *local, *remote;
-	struct route_set set;
+	struct writer routes;
 	str contact, hop;
 	char contact_text[URI_MAX], hop_text[PLACE_URI_MAX];
 	struct socket_info *socket;
@@ -260,19 +279,18 @@ struct ending {
 	uint32_t attributes; /* whose header it carries */
 };
 
-/* @p target: where the request went, for an answer without a Contact; or "". */
-static int ending_read(struct sip_msg *msg, uint32_t attributes, const char *target, struct ending *ending)
+/* For the one who sent this answer to an INVITE that began a dialog. */
+static int ending_read(struct sip_msg *msg, uint32_t attributes, struct ending *ending)
 {
+	struct route_set set;
 	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address, .attributes = attributes};
-	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, &ending->set) ||
-	    str2int(&get_cseq(msg)->number, &ending->cseq))
-		return -EINVAL;
-	ending->contact = str_of(target);
-	if (route_set_contact(msg, &ending->contact) && ending->contact.len == 0)
+	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, &set) ||
+	    route_set_contact(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
 		return -EINVAL;
 	ending->local = get_from(msg);
 	ending->remote = get_to(msg);
-	next_hop(msg, ending->set.count ? &ending->set.next : &ending->contact, ending->hop_text, &ending->hop);
+	write_routes(&ending->routes, &set);
+	ending->hop = next_hop(msg, set.count ? &set.next : &ending->contact, ending->hop_text);
 	return 0;
 }
 
@@ -300,16 +318,14 @@ static int send_request(struct ending *ending, const str *method, unsigned cseq,
 
 static int send_ack(struct ending *ending)
 {
-	struct writer headers = {};
-	write_routes(&headers, &ending->set);
+	struct writer headers = ending->routes;
 	write_custom_header(&headers, ending->attributes);
 	return send_request(ending, &ack, ending->cseq, &headers);
 }
 
 static int send_bye(struct ending *ending, int cause, const char *text)
 {
-	struct writer headers = {};
-	write_routes(&headers, &ending->set);
+	struct writer headers = ending->routes;
 	write_custom_header(&headers, ending->attributes);
 	write_line(&headers, "Reason: SIP;cause=%d;text=\"%s\"\r\n", cause, text);
 	return send_request(ending, &bye, ending->cseq + 1, &headers);
@@ -331,18 +347,12 @@ static void not_ended(struct sip_msg *msg, bool fresh)
 }
 
 /* True if this answer was not ended before. */
-static bool end_answer(struct sip_msg *msg, int cause, const char *text, uint32_t attributes, const char *target)
+static bool end_answer(struct sip_msg *msg, int cause, const char *text, struct ending *ending)
 {
-	struct ending ending;
-	if (ending_read(msg, attributes, target, &ending)) {
-		LM_ERR("answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
-		       STR_FMT(&msg->callid->body));
-		return false;
-	}
 	bool fresh = late_branch_end(msg->via1->branch->value, get_to(msg)->tag_value, cause);
-	int result = STR_EQ(get_cseq(msg)->method, invite) ? send_ack(&ending) : 0;
+	int result = STR_EQ(get_cseq(msg)->method, invite) ? send_ack(ending) : 0;
 	if (result == 0 && fresh)
-		result = send_bye(&ending, cause, text);
+		result = send_bye(ending, cause, text);
 	if (fresh)
 		site_count(late_answers);
 	if (result)
@@ -350,6 +360,17 @@ static bool end_answer(struct sip_msg *msg, int cause, const char *text, uint32_
 	else if (fresh)
 		ended(msg, cause, text);
 	return fresh;
+}
+
+/* The same for an answer that began a dialog. */
+static bool end_first_answer(struct sip_msg *msg, int cause, const char *text)
+{
+	struct ending ending;
+	if (ending_read(msg, attributes_of_callee(msg), &ending) == 0)
+		return end_answer(msg, cause, text, &ending);
+	LM_ERR("answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
+	       STR_FMT(&msg->callid->body));
+	return false;
 }
 
 /* ------- what else comes for a branch that tm has forgotten ------- */
@@ -412,7 +433,7 @@ int late_answer_end(struct sip_msg *msg)
 		return -1;
 	switch (judge(msg, &cause, uri, sizeof(uri))) {
 	case LATE:
-		end_answer(msg, cause, reason_text(cause), attributes_of_callee(msg), "");
+		end_first_answer(msg, cause, reason_text(cause));
 		return 1;
 	case GIVEN_UP:
 		end_given_up(msg, uri);
@@ -432,15 +453,20 @@ int late_answer_end(struct sip_msg *msg)
 /* Whose 2xx may have an answer to an offer: where it is refused, its sender has changed the session already. */
 enum { SESSION_METHODS = METHOD_INVITE | METHOD_UPDATE | METHOD_PRACK };
 
+/* Nobody but the callee can end an early dialog, and its INVITE may have others: it goes on as it was. */
+static bool ends_session(struct sip_msg *answer)
+{
+	unsigned method = get_cseq(answer)->method_id;
+	return method == METHOD_INVITE || (method & SESSION_METHODS && !calls_early(answer));
+}
+
 /* A BYE of ours in the place of someone whose numbers we do not know: higher than he ever comes. */
 enum { LAST_CSEQ = 1 << 30 };
 
-/* The two ends of a request within a dialog. */
-struct requester {
-	bool in_dialog;
-	struct ending ending;
-	uint32_t attributes_of_answerer;
-	char target[URI_MAX]; /* of the answerer, as the request went there */
+/* The two ends of a request within a dialog that is over now. */
+struct ends {
+	bool over;
+	struct ending requester, answerer;
 };
 
 /* tm's lock, taken as tm does, so that tm may take it again: nobody else builds an answer of this transaction meanwhile
@@ -471,31 +497,59 @@ static void end_call(struct sip_msg *msg)
 	calls_end(&dialog, msg, &unused);
 }
 
-/* Out of the request, with the call ended; what is kept points into the answer or is copied. */
-static void requester_read(struct cell *cell, int branch, struct sip_msg *answer, struct requester *requester)
+/* What is kept points into the answer or is copied: the transaction is not ours for long. */
+static void contact_set(struct ending *ending, str contact)
 {
-	struct sip_msg *request = cell->uas.request;
-	struct ending *ending = &requester->ending;
+	place_copy_text(ending->contact_text, sizeof(ending->contact_text), span_of_str(&contact));
+	ending->contact = str_of(ending->contact_text);
+}
+
+/* To where his request came from: the way back to it was known to nobody but the first INVITE. */
+static void requester_read(struct sip_msg *request, struct sip_msg *answer, struct ending *ending)
+{
 	name_addr_t contact;
+	*ending = (struct ending){.msg = answer,
+				  .local = get_to(answer),
+				  .remote = get_from(answer),
+				  .socket = request->rcv.bind_address,
+				  .cseq = LAST_CSEQ};
+	write_as_routes(&ending->routes, request, HDR_RECORDROUTE_T);
+	ending->hop = hop_of_sender(request, ending->hop_text);
+	ending->contact = ending->hop; /* a PRACK need not have a Contact */
+	if (request->contact && parse_nameaddr(&request->contact->body, &contact) == 0)
+		contact_set(ending, contact.uri);
+}
+
+/* As the request went to him. */
+static void answerer_read(struct ua_client *client, struct sip_msg *answer, struct ending *ending)
+{
+	struct sip_msg sent = {.buf = client->request.buffer, .len = (unsigned)client->request.buffer_len};
+	struct dest_info *destination = &client->request.dst;
+	struct ip_addr address;
+	*ending = (struct ending){
+		.msg = answer, .local = get_from(answer), .remote = get_to(answer), .socket = destination->send_sock};
+	str2int(&get_cseq(answer)->number, &ending->cseq);
+	if (parse_msg(sent.buf, sent.len, &sent) == 0 && parse_headers(&sent, HDR_EOH_F, 0) == 0)
+		write_as_routes(&ending->routes, &sent, HDR_ROUTE_T);
+	free_sip_msg(&sent);
+	su2ip_addr(&address, &destination->to);
+	ending->hop = hop_text(&address, su_getport(&destination->to), destination->proto, ending->hop_text);
+	contact_set(ending, client->uri);
+	route_set_contact(answer, &ending->contact);
+}
+
+static void ends_read(struct cell *cell, int branch, struct sip_msg *answer, struct ends *ends)
+{
 	struct call_state_scope scope = call_state_enter(cell);
 	uint32_t attributes = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0);
 	bool of_operator = call_state_int(CALL_SIDE, 0) == SIDE_OPERATOR;
 	end_call(answer);
 	call_state_leave(scope);
-	*requester = (struct requester){.in_dialog = true, .attributes_of_answerer = of_operator ? 0 : attributes};
-	place_copy_text(requester->target, sizeof(requester->target), span_of_str(&cell->uac[branch].uri));
-	*ending = (struct ending){.msg = answer,
-				  .local = get_to(answer),
-				  .remote = get_from(answer),
-				  .socket = request->rcv.bind_address,
-				  .attributes = of_operator ? attributes : 0,
-				  .cseq = LAST_CSEQ};
-	if (request->contact && parse_nameaddr(&request->contact->body, &contact) == 0)
-		place_copy_text(ending->contact_text, sizeof(ending->contact_text), span_of_str(&contact.uri));
-	ending->contact = str_of(ending->contact_text);
-	next_hop(request, &ending->contact, ending->hop_text, &ending->hop);
-	if (ending->contact.len == 0) /* a PRACK need not have one */
-		ending->contact = ending->hop;
+	ends->over = true;
+	requester_read(cell->uas.request, answer, &ends->requester);
+	answerer_read(&cell->uac[branch], answer, &ends->answerer);
+	ends->requester.attributes = of_operator ? attributes : 0;
+	ends->answerer.attributes = of_operator ? 0 : attributes;
 }
 
 static int answer_request(struct cell *cell, int code, char *reason, str *headers)
@@ -513,14 +567,14 @@ static int answer_request(struct cell *cell, int code, char *reason, str *header
 
 /* 0 if whoever waits for this answer has @p code now, or had an answer before. */
 static int refuse_requester(struct cell *cell, int branch, struct sip_msg *msg, int code, char *reason, str *headers,
-			    struct requester *requester)
+			    struct ends *ends)
 {
 	bool in_dialog = is_in_dialog(cell);
 	if (branch < 0 || !(in_dialog || (choice_watches(cell) && starts_call(cell))) ||
 	    (cell->uas.status >= 200 && (!in_dialog || cell->uas.status < 300)))
 		return -ENOENT;
-	if (in_dialog && get_cseq(msg)->method_id & SESSION_METHODS)
-		requester_read(cell, branch, msg, requester);
+	if (in_dialog && ends_session(msg))
+		ends_read(cell, branch, msg, ends);
 	if (cell->uas.status >= 300)
 		return 0;
 	/* this branch has its final answer: nothing to cancel there */
@@ -531,12 +585,12 @@ static int refuse_requester(struct cell *cell, int branch, struct sip_msg *msg, 
 	return result;
 }
 
-static int refuse_in_transaction(struct sip_msg *msg, int code, char *reason, str *headers, struct requester *requester)
+static int refuse_in_transaction(struct sip_msg *msg, int code, char *reason, str *headers, struct ends *ends)
 {
 	int branch = -1;
 	if (site_state.tm.t_check(msg, &branch) != 1)
 		return -ENOENT;
-	int result = refuse_requester(site_state.tm.t_gett(), branch, msg, code, reason, headers, requester);
+	int result = refuse_requester(site_state.tm.t_gett(), branch, msg, code, reason, headers, ends);
 	site_state.tm.t_unref(msg);
 	return result;
 }
@@ -544,18 +598,17 @@ static int refuse_in_transaction(struct sip_msg *msg, int code, char *reason, st
 int late_answer_refuse(struct sip_msg *msg, int code, str *reason, str *headers)
 {
 	char text[64];
-	struct requester requester = {};
+	static struct ends ends;
+	ends.over = false;
 	if (!is_readable(msg) || msg->REPLY_STATUS < 200 || msg->REPLY_STATUS >= 300 || code < 300 || code > 699 ||
 	    parse_from_header(msg) < 0 || parse_to_header(msg) < 0)
 		return -1;
 	place_copy_text(text, sizeof(text), span_of_str(reason));
-	if (refuse_in_transaction(msg, code, text, headers, &requester))
+	if (refuse_in_transaction(msg, code, text, headers, &ends))
 		return -1;
-	if (!(get_cseq(msg)->method_id & SESSION_METHODS))
-		return 1;
-	uint32_t attributes = requester.in_dialog ? requester.attributes_of_answerer : attributes_of_callee(msg);
-	bool fresh = end_answer(msg, code, text, attributes, requester.target);
-	if (fresh && requester.in_dialog && send_bye(&requester.ending, code, text))
+	if (!ends.over)
+		return STR_EQ(get_cseq(msg)->method, invite) ? (end_first_answer(msg, code, text), 1) : 2;
+	if (end_answer(msg, code, text, &ends.answerer) && send_bye(&ends.requester, code, text))
 		LM_ERR("call %.*s: sending BYE failed\n", STR_FMT(&msg->callid->body));
 	return 1;
 }
@@ -577,13 +630,12 @@ static void receiver_of(struct sip_msg *msg, struct ending *ending)
 /* Where it came from: an ACK need not have a Contact. */
 static void sender_of(struct sip_msg *msg, struct ending *ending)
 {
-	str nowhere = {};
 	*ending = (struct ending){.msg = msg,
 				  .local = get_to(msg),
 				  .remote = get_from(msg),
 				  .socket = msg->rcv.bind_address,
 				  .cseq = LAST_CSEQ};
-	next_hop(msg, &nowhere, ending->hop_text, &ending->hop);
+	ending->hop = hop_of_sender(msg, ending->hop_text);
 	ending->contact = ending->hop;
 	route_set_contact(msg, &ending->contact);
 }

@@ -137,7 +137,7 @@ static int refuse_answer(struct sip_msg *msg, const struct decision *decision)
 	if (refused < 0)
 		return 2;
 	policy_count(answers_refused);
-	return 1;
+	return refused == 1 ? 1 : 3;
 }
 
 static int ki_srtp_policy_refuse(struct sip_msg *msg)

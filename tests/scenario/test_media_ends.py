@@ -119,15 +119,28 @@ class TestEarlyOffers(EndsCase):
         self.over()
         self.assertEqual(self.live_calls(), 0)
 
-    def test_refused_answer_ends_the_early_dialog(self):
-        call, served = self.ringing()
-        request = self.send("teams", "UPDATE", self.body("teams", "SRTP"))
-        self.west.reply(self.arrives("west", "UPDATE"), 200, body=self.body("west", "SRTP"),
-                        headers=[("Contact", self.west.contact)])
-        self.assertEqual(self.answer_to("teams", request).status, 488)
-        self.ended_at_both()
-        served.reply(487)
-        call.final(status=487)
+    def test_refused_answer_leaves_the_early_dialog_and_other_forks_as_they_were(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+        served = self.teams.served(call_id=call.call_id)
+        served.reply(183, body=self.body("teams", "SRTP"), tag="early")
+        early = call.provisional(183)
+        call.answer, call.remote = early, early.get("To")
+        self.call_id, self.dialogs = call.call_id, {"west": call, "teams": served}
+        request = self.send("west", "UPDATE", self.body("west", "plain", self.second["west"]))
+        self.teams.reply(self.arrives("teams", "UPDATE"), 200, body=self.body("teams", "plain"),
+                         headers=[("Contact", self.teams.contact)])
+        self.assertEqual(self.answer_to("west", request).status, 488)
+        served.reply(200, body=self.body("teams", "SRTP"), tag="of-another")
+        answer = call.final(status=200)
+        call.answer, call.remote = answer, answer.get("To")
+        call.ack()
+        served.acked()
+        self.connect_as("west", "plain", answer.body)
+        self.connect_as("teams", "SRTP", served.invite.body)
+        self.both_hear()
+        self.assertEqual(self.teams.requests("BYE", call.call_id) + self.west.requests("BYE", call.call_id), [])
+        call.dialog_request("BYE")
+        self.teams.reply(self.arrives("teams", "BYE"), 200)
         self.media_end()
 
     def test_media_of_an_early_update_end_with_the_invite(self):

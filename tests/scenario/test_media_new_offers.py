@@ -5,9 +5,10 @@ import re
 import unittest
 
 from harness import sdp, wait_until
-from harness.media import FOUND, OUTSIDE, MediaCase
+from harness.media import FOUND, INTRUDER, OUTSIDE, MediaCase
 from harness.rtp import RtpEndpoint, crypto_line, key_of, media_of, new_key
 from harness.rtpengine import ask
+from harness.sip import Endpoint
 
 
 class OffersCase(MediaCase):
@@ -204,6 +205,36 @@ class TestRefusedOffer(OffersCase):
                 self.ended_at_both()
                 wait_until(lambda: self.live_calls() == 0, 3, "the call counts no more")
                 self.assertEqual(self.plain_on_the_secured_leg(), [])
+
+    def test_bye_of_a_refused_answer_goes_the_way_of_its_request(self):
+        proxy = f"<sip:{self.teams.host}:{self.teams.port};lr;proxy=teams>"
+        stranger = self.start(Endpoint(INTRUDER))
+        contact = [("Contact", stranger.contact)]
+        for method in ("INVITE", "UPDATE"):
+            with self.subTest(method):
+                call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+                served = self.teams.served(call_id=call.call_id)
+                served.invite.headers.insert(0, ["Record-Route", proxy])
+                self.teams.reply(served.invite, 200, served.tag, contact, self.body("teams", "SRTP"))
+                call.final(status=200)
+                call.ack()
+                self.call_id, self.dialogs = call.call_id, {"west": call, "teams": served}
+                request = call.dialog_request(method, body=self.body("west", "plain"),
+                                              changes=lambda message: message.set("Contact", stranger.contact))
+                arrived = self.arrives("teams", method)
+                self.assertEqual(arrived.all("Route"), [proxy])
+                self.teams.reply(arrived, 200, headers=contact, body=self.body("teams", "plain"))
+                self.assertEqual(self.answer_to("west", request).status, 488)
+                self.ended_at_both()
+                for received in self.teams.requests("BYE", self.call_id) + self.teams.requests("ACK", self.call_id):
+                    self.assertEqual((received.all("Route"), f"<{received.uri}>"), ([proxy], stranger.contact))
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+        served = self.teams.served(call_id=call.call_id)
+        self.teams.reply(served.invite, 200, served.tag, contact, self.body("teams", "plain"))
+        call.final(status=488)
+        served.acked()
+        self.ended_by_us(self.teams, call)
+        self.assertEqual(stranger.seen(lambda message: True), [], "nobody is led to a stranger")
 
     def test_the_first_call_has_nothing_to_go_back_to(self):
         before = self.counter("restored"), self.counter("not_restored")
