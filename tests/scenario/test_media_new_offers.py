@@ -333,6 +333,26 @@ class TestRepeatedResponse(OffersCase):
         return self.gateway.kamailio.counter("core", "rcv_replies")
 
 
+class TestDeadRelay(OffersCase):
+    KINDS = {"west": "plain", "teams": "SRTP"}
+
+    def test_call_goes_on_and_has_its_relay_again(self):
+        self.established_as("west", self.KINDS)
+        self.gateway.rtpengine.freeze()
+        try:
+            request = self.send("west", "UPDATE", self.body("west", "plain"))
+            self.assertEqual(self.answer_to("west", request).status, 503)
+        finally:
+            self.gateway.rtpengine.thaw()
+        self.both_hear()
+        self.gateway.kamailio.call("rtpengine.enable", "all", "1")
+        got = self.accepted("west", "UPDATE", self.body("west", "plain"), self.body("teams", "SRTP"))
+        for who, kind in self.KINDS.items():
+            self.connect_as(who, kind, got[who])
+        self.both_hear()
+        self.over()
+
+
 class TestUnansweredOffer(OffersCase):
     """Nobody refused it: tm did, or it could not be sent."""
 
