@@ -160,10 +160,12 @@ static bool names_udp_address(str *text)
 
 static str hop_text(const struct ip_addr *ip, unsigned port, int transport, char uri[PLACE_URI_MAX])
 {
-	static const char *const names[] = {[PROTO_UDP] = "udp", [PROTO_TCP] = "tcp", [PROTO_TLS] = "tls"};
 	char address[IP_ADDR_MAX_STRZ_SIZE];
 	ip_addr2sbufz((struct ip_addr *)ip, address, sizeof(address));
-	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, port, names[(size_t)transport]);
+	snprintf(uri, PLACE_URI_MAX, "sip:%s:%u;transport=%s", address, port,
+		 transport == PROTO_TCP   ? "tcp"
+		 : transport == PROTO_TLS ? "tls"
+					  : "udp");
 	return str_of(uri);
 }
 
