@@ -441,5 +441,11 @@ class TestRefuse(Gateway):
         self.assertEqual(self.teams.requests("BYE", call.call_id), [])
 
 
+class TestRefuseOverTcp(TestRefuse):
+    """The BYE goes back over the connection of the request."""
+
+    transports = {"operator": "TCP"}
+
+
 if __name__ == "__main__":
     unittest.main()
