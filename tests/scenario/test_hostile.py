@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Messages that want to get past the rules: stray responses, forged tokens, SDP in hiding, names of next hops."""
 
+import base64
 import socket
 import time
 
@@ -22,6 +23,12 @@ def parts(kind, *bodies):
     """A multipart body of application/sdp parts and one that is none: (Content-Type, body)."""
     text = "".join(f"--bb\r\nContent-Type: application/sdp\r\n\r\n{body}\r\n" for body in bodies)
     return f"multipart/{kind};boundary=bb", f"{text}--bb\r\nContent-Type: text/plain\r\n\r\nABC\r\n--bb--\r\n"
+
+
+def in_base64(kind, body):
+    text = base64.b64encode(body.encode()).decode()
+    return "multipart/mixed;boundary=bb", (f"--bb\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+                                           f"{text}\r\n--bb--\r\n")
 
 
 class HostileCase(Case):
@@ -172,7 +179,7 @@ class TestSdpInHiding(HostileCase):
     def test_offer_that_cannot_be_replaced_gets_488(self):
         offer = sdp(ELSEWHERE)
         for kind, body in (parts("alternative", offer), parts("related", offer), parts("mixed", offer, offer),
-                           parts("mixed", "no session description"),
+                           parts("mixed", "no session description"), in_base64("application / sdp", offer),
                            ("Multipart/Signed;boundary=bb", parts("x", offer)[1]),
                            ("multipart/alternative;boundary=bb", "\0" + parts("x", offer)[1]),
                            ("application/sdp, text/plain", offer), ("application/SDP", "v=0\r\n")):

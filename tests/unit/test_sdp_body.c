@@ -3,8 +3,9 @@
 
 #include "sdp_body.h"
 
-#define PART  "--b\r\nContent-Type: Application/SDP\r\n\r\nv=0\r\n"
-#define OTHER "--b\r\nContent-Type: text/plain\r\n\r\nABC\r\n"
+#define PART         "--b\r\nContent-Type: Application/SDP\r\n\r\nv=0\r\n"
+#define HIDDEN(type) "--b\r\nContent-Type: " type "\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0w\r\n"
+#define OTHER        "--b\r\nContent-Type: text/plain\r\n\r\nABC\r\n"
 
 static const struct {
 	const char *type, *body;
@@ -23,6 +24,10 @@ static const struct {
 	{"multipart/mixed;boundary=b", PART PART "--b--", SDP_BODY_BAD},
 	{"multipart/mixed;boundary=b", OTHER "--b--", SDP_BODY_NONE},
 	{"multipart/mixed;boundary=b", "--b\r\nContent-Type: application/ sdp\r\n\r\nv=0\r\n--b--", SDP_BODY_BAD},
+	{"multipart/mixed;boundary=b", HIDDEN("application / sdp"), SDP_BODY_BAD},
+	{"multipart/mixed;boundary=b", HIDDEN("Application\t/\r\n SDP;x=y"), SDP_BODY_BAD},
+	{"multipart/mixed;boundary=b", HIDDEN("application/ sdp") PART, SDP_BODY_BAD},
+	{"multipart/mixed;boundary=b", HIDDEN("application / pdf"), SDP_BODY_NONE},
 	{"multipart/mixed;boundary=b", "--b\r\n\r\ns=-\nm=audio 9 RTP/AVP 8\r\n--b--", SDP_BODY_BAD},
 	{"multipart/alternative;boundary=b", PART, SDP_BODY_BAD},
 	{"multipart/signed", PART, SDP_BODY_BAD},
