@@ -214,17 +214,32 @@ static enum end end_of(bool caller)
 	return caller ? CALLER : CALLEE;
 }
 
+static bool is_same(const struct agreement_transaction *a, const struct agreement_transaction *b)
+{
+	return a->by_caller == b->by_caller && a->invite == b->invite && a->number == b->number;
+}
+
+/* It was answered: a 2xx says once more what a PRACK has answered, or comes again after its ACK. */
+static bool is_in_force(const struct dialog *dialog, const struct agreement_sdp *offer)
+{
+	return dialog->offer && dialog->offered_by_caller == offer->by_caller &&
+	       is_same(&dialog->transaction, &offer->transaction) &&
+	       span_equal((struct span){dialog->offer->bytes, dialog->offer->length}, offer->text);
+}
+
 static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 {
 	enum end end = end_of(sdp->by_caller);
 
+	dialog->version++;
+	if (is_in_force(dialog, sdp))
+		return;
 	text_set(&dialog->pending[end], sdp->text);
 	dialog->waiting_in[end] = sdp->transaction;
 	dialog->waits[end] = true;
 	if (!dialog->offer)
 		dialog->offered_by_caller = sdp->by_caller;
 	dialog->offered[end] = get_ticks();
-	dialog->version++;
 	dialog->waiting &= (uint8_t) ~(1 << end);
 	dialog->waiting |= (uint8_t)(sdp->secured << end);
 }
@@ -240,11 +255,6 @@ int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *s
 	return dialog ? 0 : -ENOMEM;
 }
 
-static bool is_same(const struct agreement_transaction *a, const struct agreement_transaction *b)
-{
-	return a->by_caller == b->by_caller && a->invite == b->invite && a->number == b->number;
-}
-
 static bool answers_waiting(const struct dialog *dialog, const struct agreement_transaction *transaction,
 			    enum end offerer)
 {
@@ -257,18 +267,24 @@ static uint32_t *last_done(struct dialog *dialog, const struct agreement_transac
 	return &dialog->done[end_of(transaction->by_caller)][transaction->invite];
 }
 
-static bool is_repeated(struct dialog *dialog, const struct agreement_transaction *transaction, enum end offerer)
+static bool is_repeated(struct dialog *dialog, const struct agreement_transaction *transaction, enum end offerer,
+			bool final)
 {
-	if (answers_waiting(dialog, transaction, offerer) || transaction->number > *last_done(dialog, transaction))
+	if (transaction->number == 0 || transaction->number > *last_done(dialog, transaction))
+		return false;
+	if (!final)
+		return true;
+	if (answers_waiting(dialog, transaction, offerer))
 		return false;
 	return dialog->waits[CALLER] || dialog->waits[CALLEE] || !is_same(&dialog->transaction, transaction);
 }
 
-bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction, bool by_caller)
+bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction,
+		       bool offered_by_caller, bool final)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog *dialog = *dialog_find(bucket, id);
-	bool result = dialog && is_repeated(dialog, transaction, end_of(!by_caller));
+	bool result = dialog && is_repeated(dialog, transaction, end_of(offered_by_caller), final);
 
 	bucket_unlock(bucket);
 	return result;
@@ -309,6 +325,14 @@ static struct media_label label_after(const struct dialog *dialog, const struct 
 	return label;
 }
 
+static void answered_for_good(struct dialog *dialog, const struct agreement_transaction *transaction)
+{
+	uint32_t *done = last_done(dialog, transaction);
+
+	if (*done < transaction->number)
+		*done = transaction->number;
+}
+
 static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
 {
 	dialog->secured = label_after(dialog, sdp, final);
@@ -318,10 +342,8 @@ static void answer_put(struct dialog *dialog, const struct agreement_sdp *sdp, b
 	    (sdp->transaction.number == 0 || is_same(&dialog->transaction, &sdp->transaction)))
 		text_set(&dialog->answer, sdp->text);
 	dialog->version++;
-	if (!final)
-		return;
-	if (*last_done(dialog, &sdp->transaction) < sdp->transaction.number)
-		*last_done(dialog, &sdp->transaction) = sdp->transaction.number;
+	if (final)
+		answered_for_good(dialog, &sdp->transaction);
 }
 
 int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final)
@@ -333,6 +355,18 @@ int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *
 		answer_put(dialog, sdp, final);
 	bucket_unlock(bucket);
 	return dialog ? 0 : -ENOMEM;
+}
+
+void agreement_settle(const struct agreement_id *id, const struct agreement_transaction *transaction)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = *dialog_find(bucket, id);
+
+	if (dialog) {
+		dialog->secured.firm |= dialog->secured.loose;
+		answered_for_good(dialog, transaction);
+	}
+	bucket_unlock(bucket);
 }
 
 bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)

@@ -53,17 +53,24 @@ void agreements_finish(void);
 /** Frees the dialogs whose end was not seen. To be called from time to time. */
 void agreements_sweep(void);
 
-/** Something was offered, and waits for its answer. Returns 0, or -ENOMEM: it is not remembered. */
+/**
+ * Something was offered, and waits for its answer, unless it is what is in force, said once more. Returns 0, or
+ * -ENOMEM: it is not remembered.
+ */
 int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp);
 
 /**
- * Does this answer repeat that of a transaction which is over, while another offer waits or is in force? Then nothing
- * may come of it: whoever offered has had it.
+ * Is SDP in this response of a transaction that has been answered for good, so that nothing may come of it? That in a
+ * provisional (not @p final) always is; that in a 2xx, while another offer waits or is in force.
  */
-bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction, bool by_caller);
+bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction,
+		       bool offered_by_caller, bool final);
 
 /** It was answered. @p final: no other answer to this offer may come. Returns 0 or -ENOMEM. */
 int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final);
+
+/** A 2xx without SDP: the answer that came before it, in a provisional, is the last. */
+void agreement_settle(const struct agreement_id *id, const struct agreement_transaction *transaction);
 
 /** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
 bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);

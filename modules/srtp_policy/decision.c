@@ -153,17 +153,12 @@ static bool all_secured(const struct sdp_verdict *verdict)
 	return live > 0;
 }
 
-/* Its SDP says what the callee could do, and his address: nobody needs it. */
-static bool is_negative_answer(struct sip_msg *msg)
+/* That of a negative answer says what the callee could do, and his address; that of a late one must not become the
+ * media of a call that somebody else has answered. Nobody needs either.
+ */
+static bool has_sdp_in_vain(struct sip_msg *msg)
 {
-	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 300;
-}
-
-/* A 2xx whose answer was in a provisional (RFC 3262), from which we took it. */
-static bool is_answered_without(struct sip_msg *msg)
-{
-	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 200 && msg->REPLY_STATUS < 300 &&
-	       answer_was_refused(msg);
+	return msg->first_line.type == SIP_REPLY && (msg->REPLY_STATUS >= 300 || reply_is_late(msg));
 }
 
 static int refuse_late(struct decision *decision)
@@ -236,12 +231,34 @@ static bool recall(struct sip_msg *msg, const struct parties *parties, bool answ
 	return result == 0 || (current.unasked && !answers);
 }
 
-/* An answer that came before, to another offer than the last: rtpengine must not hear it after newer ones. */
-static bool is_repetition(struct sip_msg *msg, const struct parties *parties)
+/* What is over already: rtpengine must not hear it after newer SDP. */
+static bool is_repetition(struct sip_msg *msg, const struct parties *parties, bool answers)
 {
-	struct agreement_transaction transaction = media_transaction(msg, parties, true);
+	struct agreement_transaction transaction = media_transaction(msg, parties, answers);
 
-	return agreement_repeats(&parties->id, &transaction, parties->from_caller);
+	return (answers || msg->first_line.type == SIP_REPLY) &&
+	       agreement_repeats(&parties->id, &transaction, parties->from_caller != answers, is_final(msg));
+}
+
+static void settle(struct sip_msg *msg)
+{
+	struct parties parties;
+
+	if (get_cseq(msg)->method_id != METHOD_INVITE || reply_is_late(msg) || parties_find(msg, &parties))
+		return;
+	struct agreement_transaction transaction = media_transaction(msg, &parties, true);
+	agreement_settle(&parties.id, &transaction);
+}
+
+/* The answer to a 2xx's INVITE was in a provisional (RFC 3262), from which we may have taken it. */
+static int decision_without_sdp(struct sip_msg *msg, struct decision *decision, bool answers)
+{
+	if (msg->first_line.type != SIP_REPLY || msg->REPLY_STATUS < 200 || msg->REPLY_STATUS >= 300)
+		return 2;
+	if (answers && answer_was_refused(msg))
+		return refuse_late(decision);
+	settle(msg);
+	return 2;
 }
 
 /* Refused before rtpengine takes it: what it was told once it keeps, whatever becomes of the message. */
@@ -268,15 +285,15 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 	if (parse_headers(msg, HDR_EOH_F, 0) < 0 || !msg->callid)
 		return -1;
 	int found = message_sdp(msg, &sdp);
-	if (found != 0 && is_negative_answer(msg)) {
+	if (found != 0 && has_sdp_in_vain(msg)) {
 		message_strip(msg);
 		return 2;
 	}
 	if (found == 0)
-		return answers && is_answered_without(msg) ? refuse_late(decision) : 2;
+		return decision_without_sdp(msg, decision, answers);
 	if (parties_find(msg, &parties))
 		return unknown_parties(msg);
-	if (answers && is_repetition(msg, &parties)) {
+	if (is_repetition(msg, &parties, answers)) {
 		message_strip(msg);
 		return 2;
 	}

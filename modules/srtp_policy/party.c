@@ -258,6 +258,27 @@ bool answer_was_refused(struct sip_msg *msg)
 	return cell && branch >= 0 && cell->uac[branch].branch_flags & BRANCH_ANSWER_REFUSED;
 }
 
+/* ------- late replies ------- */
+
+/* As tm will find it: it drops such a provisional, after the script. */
+static bool is_late(const struct cell *cell, int branch, bool provisional)
+{
+	int last = cell->uac[branch].last_received, relayed = cell->relayed_reply_branch;
+	bool over = cell->uas.status >= 200;
+
+	if (provisional)
+		return over || last >= 200;
+	return last >= 300 || (over && relayed >= 0 && relayed != branch);
+}
+
+bool reply_is_late(struct sip_msg *msg)
+{
+	int branch = -1;
+	struct cell *cell = cell_of_reply(msg, &branch);
+
+	return cell && branch >= 0 && is_late(cell, branch, msg->REPLY_STATUS < 200);
+}
+
 /* ------- tags ------- */
 
 static void write_tag(const char *digest, bool caller, char tag[MEDIA_TAG_LENGTH + 1])

@@ -39,6 +39,9 @@ bool media_begun_by_caller(struct sip_msg *msg);
 void answer_mark_refused(struct sip_msg *msg);
 bool answer_was_refused(struct sip_msg *msg);
 
+/** A provisional or 2xx that comes after its branch, or the whole transaction, has had its end. */
+bool reply_is_late(struct sip_msg *msg);
+
 enum { MEDIA_TAG_LENGTH = MD5_LEN + sizeof("-caller") - 1 };
 
 /**

@@ -353,6 +353,53 @@ class TestDeadRelay(OffersCase):
         self.over()
 
 
+class TestLateOfferSaidTwice(OffersCase):
+    """It was answered, and does not wait again: what a refusal brings back is offer and answer."""
+
+    LIMITED = ("west", "teams-1")
+    KINDS = {"west": "plain", "teams": "SRTP"}
+
+    def invited(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body="")
+        served = self.teams.served(call_id=call.call_id)
+        self.call_id, self.dialogs = call.call_id, {"west": call, "teams": served}
+        return call, served
+
+    def connect(self, offer, answer):
+        self.connect_as("west", "plain", offer.body)
+        self.connect_as("teams", "SRTP", answer.body)
+        self.both_hear()
+
+    def both_hear_after_refusals(self):
+        for who in self.endpoint:
+            self.refused(who, "UPDATE", self.body(who, self.KINDS[who], self.second[who], new_key()), 488)
+            self.both_hear()
+        self.over()
+
+    def test_in_a_200_that_comes_again_after_the_ack(self):
+        call, served = self.invited()
+        served.reply(200, body=self.body("teams", "SRTP"))
+        offer = call.final(status=200)
+        call.dialog_request("ACK", body=self.body("west", "plain"))
+        self.connect(offer, served.acked())
+        served.reply(200, body=self.body("teams", "SRTP"))
+        wait_until(lambda: self.west.statuses(call_id=self.call_id).count(200) == 2, 3, "it is passed on")
+        self.both_hear_after_refusals()
+
+    def test_in_the_200_after_a_prack(self):
+        call, served = self.invited()
+        served.reply(183, body=self.body("teams", "SRTP"), headers=[("RSeq", 1), ("Require", "100rel")])
+        call.answer = offer = call.provisional(183)
+        call.dialog_request("PRACK", body=self.body("west", "plain"), headers=[("RAck", "1 1 INVITE")])
+        prack = self.teams.request("PRACK", call_id=self.call_id)
+        self.teams.reply(prack, 200)
+        served.reply(200, body=self.body("teams", "SRTP"))
+        call.final(status=200)
+        self.acknowledge("west")
+        self.connect(offer, prack)
+        self.both_hear_after_refusals()
+
+
 class TestUnansweredOffer(OffersCase):
     """Nobody refused it: tm did, or it could not be sent."""
 
@@ -468,6 +515,24 @@ class TestOptionalStaysSecured(OffersCase):
         wait_until(lambda: self.counter("refused_plain") == refused + 1, 3, "it is refused")
         self.both_hear()
         self.assertEqual(len(self.dialogs["west"].finals()), 1)
+        self.over()
+
+
+    def test_a_200_without_sdp_makes_the_answer_before_it_the_last(self):
+        call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+        served = self.teams.served(call_id=call.call_id)
+        self.call_id, self.dialogs = call.call_id, {"west": call, "teams": served}
+        served.reply(183, body=self.body("teams", "OSRTP"), headers=[("RSeq", 1), ("Require", "100rel")])
+        self.connect_as("west", "plain", call.provisional(183).body)
+        self.connect_as("teams", "OSRTP", served.invite.body)
+        served.reply(200, body="")
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        refused = self.counter("refused_plain")
+        served.reply(200, body=self.body("teams", "plain"))
+        wait_until(lambda: self.counter("refused_plain") == refused + 1, 3, "it is refused")
+        self.both_hear()
         self.over()
 
 

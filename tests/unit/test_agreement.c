@@ -94,7 +94,7 @@ static bool repeats(struct agreement_transaction transaction)
 {
 	struct agreement_id id = dialog_id(1);
 
-	return agreement_repeats(&id, &transaction, !transaction.by_caller);
+	return agreement_repeats(&id, &transaction, transaction.by_caller, true);
 }
 
 static void assert_holds(const char *offer, const char *answer)
@@ -144,6 +144,71 @@ static void test_only_its_own_answer_takes_an_offer(void **state)
 	assert_true(repeats(invite1));
 	answers(1, invite1, "answer 1");
 	assert_holds("offer 3", "answer 3");
+}
+
+static void test_a_provisional_after_the_answer_is_in_vain(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	assert_false(agreement_repeats(&id, &invite1, true, false));
+	offers(1, invite1, "offer 1");
+	assert_false(agreement_repeats(&id, &invite1, true, false));
+	answers(1, invite1, "answer 1");
+	assert_true(agreement_repeats(&id, &invite1, true, false));
+	assert_false(agreement_repeats(&id, &invite1, true, true));
+	assert_true(agreement_repeats(&id, &invite1, false, false));
+	assert_false(agreement_repeats(&id, &invite2, true, false));
+	offers(1, invite2, "offer 2");
+	assert_false(agreement_repeats(&id, &invite2, true, false));
+}
+
+/* The callee's, in a response; its answer is in the caller's ACK or PRACK. */
+static int offers_late(const char *text)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_sdp sdp = {.by_caller = false, .transaction = invite1, .text = span_of(text)};
+
+	return agreement_offer(&id, &sdp);
+}
+
+static int answers_late(struct agreement_transaction transaction, const char *text)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_sdp sdp = {.by_caller = true, .transaction = transaction, .text = span_of(text)};
+
+	return agreement_answer(&id, &sdp, true);
+}
+
+static void test_a_late_offer_said_twice_does_not_wait_again(void **state)
+{
+	static const struct agreement_transaction prack = {.by_caller = true}, *const pass_in[] = {&invite1, &prack};
+	struct agreement_id id = dialog_id(1);
+	bool by_caller;
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		offers_late("offer");
+		answers_late(*pass_in[i], "answer");
+		offers_late("offer");
+		assert_holds("offer", "answer");
+		assert_int_equal(undone(1, invite1), -ENOENT);
+		offers_late("of another fork");
+		assert_holds("of another fork", "");
+		assert_int_equal(agreement_forget(&id, &by_caller), 0);
+	}
+}
+
+static void test_a_late_offer_is_in_vain_after_newer_ones(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	offers_late("offer");
+	assert_false(agreement_repeats(&id, &invite1, false, true));
+	answers_late(invite1, "answer");
+	assert_false(agreement_repeats(&id, &invite1, false, true));
+	offers(1, update3, "offer 3");
+	assert_true(agreement_repeats(&id, &invite1, false, true));
+	answers(1, update3, "answer 3");
+	assert_true(agreement_repeats(&id, &invite1, false, true));
 }
 
 static void test_the_answer_in_a_prack_is_to_what_waits(void **state)
@@ -284,6 +349,21 @@ static void test_a_label_says_who_will_have_been_secured(void **state)
 	assert_label(answered(invite2, false, true), MEDIA_CALLER | MEDIA_CALLEE, 0);
 }
 
+static void test_a_2xx_without_sdp_makes_the_answer_before_it_the_last(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	agreement_settle(&id, &invite1);
+	assert_false(agreement_known(&id));
+	offered(invite1, false);
+	answered(invite1, true, false);
+	assert_false(agreement_secured(&id, false, true));
+	assert_false(agreement_repeats(&id, &invite1, true, false));
+	agreement_settle(&id, &invite1);
+	assert_true(agreement_secured(&id, false, true));
+	assert_true(agreement_repeats(&id, &invite1, true, false));
+}
+
 static void test_what_rtpengine_says_is_known_like_what_was_heard(void **state)
 {
 	struct agreement_id id = dialog_id(1);
@@ -316,6 +396,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_only_the_transaction_of_an_offer_undoes_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_its_own_answer_takes_an_offer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_provisional_after_the_answer_is_in_vain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_late_offer_said_twice_does_not_wait_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_late_offer_is_in_vain_after_newer_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_2xx_without_sdp_makes_the_answer_before_it_the_last, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_the_answer_in_a_prack_is_to_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_offer_waits_as_long_as_it_may_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_answer_is_news, setup, teardown),
