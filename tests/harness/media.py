@@ -20,10 +20,11 @@ class MediaCase(Case):
     CHILDREN = 2
     SIGNALLING = {}
     ROOT = None  # a function that gives the folder of another Debian's rtpengine
+    CFG = None  # a function of the gateway that gives another trunkgate.cfg
 
     @classmethod
     def prepare(cls):
-        cls.gateway = Gateway(cls.folder, children=cls.CHILDREN, signalling=cls.SIGNALLING,
+        cls.gateway = Gateway(cls.folder, children=cls.CHILDREN, signalling=cls.SIGNALLING, cfg=cls.CFG,
                               rtpengine_root=cls.ROOT and cls.ROOT())
         document = cls.gateway.document
         cls.gateway.document = lambda: cls.changed(document())

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A provisional response that comes too late takes nobody's media: of a site that was given up, or behind the answer."""
 
+import shutil
 import unittest
 
 from harness import wait_until
 from harness.media import FOUND, OUTSIDE
+from harness.paths import ROOT
 from harness.rtp import RtpEndpoint, new_key
 from harness.sip import Message
 from test_media_new_offers import OffersCase
+
+
+def taking_late_answers(gateway):
+    for name in ("trunkgate.cfg", "trunkgate-routes.cfg", "trunkgate-reply.cfg"):
+        shutil.copy(ROOT / "kamailio-cfg" / name, gateway.folder.path)
+    with open(gateway.folder / "trunkgate.cfg", "a", encoding="utf-8") as file:
+        file.write('modparam("site_failover", "late_answer", "take")\n')
+    return gateway.folder / "trunkgate.cfg"
 
 
 class LateCase(OffersCase):
@@ -56,6 +66,21 @@ class TestGivenUpSite(LateCase):
         served.acked()
         self.rings_late(given_up)
         self.assertEqual(self.west.statuses(call_id=call.call_id).count(183), 1)
+
+
+class TestLateAnswerTaken(LateCase):
+    """late_answer=take: the site that was given up gets the call all the same, by its 200 alone."""
+
+    CFG = staticmethod(taking_late_answers)
+
+    def test_its_sdp_passes_and_that_of_the_other_site_does_not(self):
+        call, given_up = self.ringing()
+        other = self.gateway.peer["teams-2"].served(4, call.call_id)
+        given_up.reply(183, body=self.body("teams", "SRTP", self.second["teams"], new_key()))
+        self.answered(call, given_up)
+        self.assertEqual(self.west.statuses(call_id=call.call_id).count(183), 0)
+        self.rings_late(other)
+        self.rings_late(given_up)
 
 
 class TestBehindTheAnswer(LateCase):
