@@ -276,7 +276,9 @@ static bool is_repeated(struct dialog *dialog, const struct agreement_transactio
 		return true;
 	if (answers_waiting(dialog, transaction, offerer))
 		return false;
-	return dialog->waits[CALLER] || dialog->waits[CALLEE] || !is_same(&dialog->transaction, transaction);
+	if (dialog->waits[CALLER] || dialog->waits[CALLEE])
+		return true;
+	return dialog->transaction.number > 0 && !is_same(&dialog->transaction, transaction);
 }
 
 bool agreement_repeats(const struct agreement_id *id, const struct agreement_transaction *transaction,
@@ -355,6 +357,16 @@ int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *
 		answer_put(dialog, sdp, final);
 	bucket_unlock(bucket);
 	return dialog ? 0 : -ENOMEM;
+}
+
+void agreement_final(const struct agreement_id *id, const struct agreement_transaction *transaction)
+{
+	uint32_t bucket = bucket_lock(id);
+	struct dialog *dialog = *dialog_find(bucket, id);
+
+	if (dialog)
+		answered_for_good(dialog, transaction);
+	bucket_unlock(bucket);
 }
 
 void agreement_settle(const struct agreement_id *id, const struct agreement_transaction *transaction)

@@ -69,6 +69,9 @@ bool agreement_repeats(const struct agreement_id *id, const struct agreement_tra
 /** It was answered. @p final: no other answer to this offer may come. Returns 0 or -ENOMEM. */
 int agreement_answer(const struct agreement_id *id, const struct agreement_sdp *sdp, bool final);
 
+/** A 2xx with SDP, on its way to rtpengine: no provisional of its transaction may get there behind it. */
+void agreement_final(const struct agreement_id *id, const struct agreement_transaction *transaction);
+
 /** A 2xx without SDP: the answer that came before it, in a provisional, is the last. */
 void agreement_settle(const struct agreement_id *id, const struct agreement_transaction *transaction);
 

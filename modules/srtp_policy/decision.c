@@ -240,6 +240,11 @@ static bool is_repetition(struct sip_msg *msg, const struct parties *parties, bo
 	       agreement_repeats(&parties->id, &transaction, parties->from_caller != answers, is_final(msg));
 }
 
+static bool is_2xx(struct sip_msg *msg)
+{
+	return msg->first_line.type == SIP_REPLY && msg->REPLY_STATUS >= 200 && msg->REPLY_STATUS < 300;
+}
+
 static void settle(struct sip_msg *msg)
 {
 	struct parties parties;
@@ -253,7 +258,7 @@ static void settle(struct sip_msg *msg)
 /* The answer to a 2xx's INVITE was in a provisional (RFC 3262), from which we may have taken it. */
 static int decision_without_sdp(struct sip_msg *msg, struct decision *decision, bool answers)
 {
-	if (msg->first_line.type != SIP_REPLY || msg->REPLY_STATUS < 200 || msg->REPLY_STATUS >= 300)
+	if (!is_2xx(msg))
 		return 2;
 	if (answers && answer_was_refused(msg))
 		return refuse_late(decision);
@@ -272,6 +277,17 @@ static enum sdp_reason judge_sender(struct span sdp, const struct parties *parti
 	if (sdp_check(sdp, &policy, verdict) == SDP_ACCEPTABLE)
 		sdp_never_acceptable(verdict, &receiver);
 	return verdict->reason;
+}
+
+static int pass_on(struct sip_msg *msg, const struct parties *parties)
+{
+	int result = current.answers ? 1 : remember(msg, parties);
+
+	if (is_2xx(msg)) {
+		struct agreement_transaction transaction = media_transaction(msg, parties, current.answers);
+		agreement_final(&parties->id, &transaction);
+	}
+	return result;
 }
 
 int decision_of_sender(struct sip_msg *msg, bool answers)
@@ -312,7 +328,7 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 	current.secured = all_secured(&verdict);
 	if (!parties.within && msg->first_line.type == SIP_REQUEST && current.secured)
 		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
-	return answers ? 1 : remember(msg, &parties);
+	return pass_on(msg, &parties);
 }
 
 /* rtpengine took the offer, so it answers and knows the call now: that of before, with its labels, or a new one. */

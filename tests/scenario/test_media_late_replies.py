@@ -29,6 +29,9 @@ class LateCase(OffersCase):
 
     def answered(self, call, served):
         served.reply(200, body=self.body("teams", "SRTP"))
+        self.connected(call, served)
+
+    def connected(self, call, served):
         answer = call.final(status=200)
         call.ack()
         served.acked()
@@ -36,12 +39,15 @@ class LateCase(OffersCase):
         self.connect_as("teams", "SRTP", served.invite.body)
         self.both_hear()
 
+    def responses(self):
+        return self.gateway.kamailio.counter("core", "rcv_replies")
+
     def rings_late(self, served):
         """With SDP of another port, where nothing of the call may arrive."""
         other = self.second["teams"]
-        before = self.gateway.kamailio.counter("core", "rcv_replies")
+        before = self.responses()
         served.reply(183, body=self.body("teams", "SRTP", other, new_key()), tag="late")
-        wait_until(lambda: self.gateway.kamailio.counter("core", "rcv_replies") > before, 3, "it arrives")
+        wait_until(lambda: self.responses() > before, 3, "it arrives")
         self.both_hear()
         self.assertEqual(other.received, [])
 
@@ -110,6 +116,29 @@ class TestBehindTheAnswer(LateCase):
         self.connect_as("teams", "SRTP", served.acked().body)
         self.both_hear()
         self.rings_late(served)
+
+
+class TestBehindTheAnswerAtTheRelay(LateCase):
+    """rtpengine takes its time: the provisional comes while the answer waits for it."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.gateway.kamailio.call("cfg.set_now_int", "rtpengine", "rtpengine_tout_ms", 2000)
+
+    def test_the_answer_holds(self):
+        call, served = self.ringing()
+        before = self.responses()
+        self.gateway.rtpengine.freeze()
+        try:
+            served.reply(200, body=self.body("teams", "SRTP"))
+            wait_until(lambda: self.responses() == before + 1, 3, "the answer arrives")
+            served.reply(183, body=self.body("teams", "SRTP", self.second["teams"], new_key()), tag="late")
+            wait_until(lambda: self.responses() == before + 2, 3, "the provisional arrives")
+        finally:
+            self.gateway.rtpengine.thaw()
+        self.connected(call, served)
+        self.assertEqual(self.second["teams"].received, [])
 
 
 if __name__ == "__main__":

@@ -153,6 +153,9 @@ static void test_a_provisional_after_the_answer_is_in_vain(void **state)
 	assert_false(agreement_repeats(&id, &invite1, true, false));
 	offers(1, invite1, "offer 1");
 	assert_false(agreement_repeats(&id, &invite1, true, false));
+	agreement_final(&id, &invite1);
+	assert_true(agreement_repeats(&id, &invite1, true, false));
+	assert_false(agreement_repeats(&id, &invite1, true, true));
 	answers(1, invite1, "answer 1");
 	assert_true(agreement_repeats(&id, &invite1, true, false));
 	assert_false(agreement_repeats(&id, &invite1, true, true));
@@ -375,7 +378,9 @@ static void test_what_rtpengine_says_is_known_like_what_was_heard(void **state)
 	assert_false(agreement_secured(&id, false, true));
 	assert_true(agreement_secured(&id, false, false));
 	assert_label(answered(invite1, false, true), MEDIA_CALLER, 0);
+	assert_false(repeats(invite1));
 	offered(update3, false);
+	assert_true(repeats(invite1));
 	assert_int_equal(undone(1, update3), 0);
 	assert_true(agreement_known(&id));
 }
