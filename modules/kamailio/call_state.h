@@ -40,7 +40,7 @@ enum call_field {
 	CALL_HELD,       /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
 	CALL_INGRESS,    /* int: the caller's peer in the token */
 	CALL_OPENED,     /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
-	CALL_SLOT,       /* int: what calls_open() returned */
+	CALL_MARK,       /* int: what calls_pend() returned, while CALL_OPENED is set */
 	CALL_CLAIMED,    /* int: branch + 1 whose 2xx is the caller's */
 	CALL_EMERGENCY,  /* int: 1 = never refused by capacity, drain or health */
 	CALL_TARGET,     /* str: in an event route: URI of the target */

@@ -32,6 +32,7 @@ enum {
 	AGAIN_MS = 10000,     /* a call whose peer could not be asked */
 	ENDED_MS = 64000,     /* an ended call is remembered: longer than anything of it is repeated (RFC 3261 64*T1) */
 	TEXT_MAX = 2048,
+	PENDING = 65536, /* counters, as many as half a mark can name */
 	NO_SUCH_CALL = 481,
 };
 
@@ -76,9 +77,9 @@ struct table {
 	uint8_t secret[crypto_shorthash_KEYBYTES];
 	gen_lock_t locks[LOCKS];
 	uint32_t count, ended, next_bucket;
-	uint32_t trying;               /* calls that were sent and not answered */
-	bool full;                     /* said so in the log */
-	uint16_t pending[CALLS_SLOTS]; /* those of them by Call-ID and caller's tag */
+	uint32_t trying;              /* calls that were sent and not answered */
+	bool full;                    /* said so in the log */
+	uint16_t pending[2][PENDING]; /* INVITEs without a final answer, by each half of their mark */
 	struct call *buckets[BUCKETS];
 };
 
@@ -133,37 +134,56 @@ static uint64_t hash_of_str(str text)
 	return hash_of(text.s ? text.s : "", (size_t)text.len);
 }
 
-static uint32_t slot_of(uint64_t call_id, uint64_t caller_tag)
+static uint32_t mark_of(uint64_t call_id, uint64_t caller_tag)
 {
-	return (uint32_t)((call_id ^ caller_tag) % CALLS_SLOTS);
+	return (uint32_t)(call_id ^ caller_tag);
 }
 
-uint32_t calls_open(uint32_t ingress, struct sip_msg *invite)
+static uint16_t *pending_at(uint32_t mark, unsigned half)
 {
+	return &table->pending[half][(mark >> 16 * half) % PENDING];
+}
+
+uint32_t calls_pend(struct sip_msg *invite)
+{
+	uint32_t mark = 0;
 	if (!table)
-		return 0;
-	uint32_t slot = 0;
+		return mark;
 	if (parse_headers(invite, HDR_CALLID_F, 0) >= 0 && invite->callid && parse_from_header(invite) >= 0)
-		slot = slot_of(hash_of_str(invite->callid->body), hash_of_str(get_from(invite)->tag_value));
-	__atomic_fetch_add(&table->pending[slot], 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
-	load_open(ingress);
-	return slot;
+		mark = mark_of(hash_of_str(invite->callid->body), hash_of_str(get_from(invite)->tag_value));
+	for (unsigned half = 0; half < 2; half++)
+		__atomic_fetch_add(pending_at(mark, half), 1, __ATOMIC_SEQ_CST);
+	return mark;
 }
 
-void calls_close(uint32_t ingress, uint32_t slot)
+void calls_decided(uint32_t mark)
+{
+	for (unsigned half = 0; table && half < 2; half++)
+		__atomic_fetch_sub(pending_at(mark, half), 1, __ATOMIC_SEQ_CST);
+}
+
+void calls_open(uint32_t ingress)
 {
 	if (!table)
 		return;
-	__atomic_fetch_sub(&table->pending[slot % CALLS_SLOTS], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
+	load_open(ingress);
+}
+
+void calls_close(uint32_t ingress)
+{
+	if (!table)
+		return;
 	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
 	load_close(ingress);
 }
 
-/* Has the INVITE of this dialog no final answer yet? Two calls in one slot are rare, and then it seems so too. */
+/* Has the INVITE of this dialog no final answer yet? With thousands of others that ring it may seem so too. */
 static bool may_be_early(uint64_t call_id, uint64_t caller_tag)
 {
-	return __atomic_load_n(&table->pending[slot_of(call_id, caller_tag)], __ATOMIC_RELAXED);
+	uint32_t mark = mark_of(call_id, caller_tag);
+	return __atomic_load_n(pending_at(mark, 0), __ATOMIC_SEQ_CST) &&
+	       __atomic_load_n(pending_at(mark, 1), __ATOMIC_SEQ_CST);
 }
 
 /* ------- the table ------- */
@@ -215,20 +235,20 @@ static enum call_relayed relayed_by(uint64_t key, enum call_relayed missing)
 }
 
 /* Its media are those of all calls with its Call-ID and caller's tag, whoever is the caller here. */
-static bool shares_media(struct sip_msg *bye)
+static enum media_owner media_owner(struct sip_msg *msg)
 {
-	uint64_t call_id = hash_of_str(bye->callid->body), from = hash_of_str(get_from(bye)->tag_value),
-		 to = hash_of_str(get_to(bye)->tag_value);
+	uint64_t call_id = hash_of_str(msg->callid->body), from = hash_of_str(get_from(msg)->tag_value),
+		 to = hash_of_str(get_to(msg)->tag_value);
 	size_t bucket = call_id % BUCKETS;
-	if (may_be_early(call_id, from) || may_be_early(call_id, to))
-		return true;
 	bool found = false;
+	if (may_be_early(call_id, from) || may_be_early(call_id, to))
+		return MEDIA_OF_INVITE;
 	lock_get(lock_of(bucket));
 	for (const struct call *call = table->buckets[bucket]; call && !found; call = call->next)
 		found = !call->ended && call->call_id == call_id &&
 			(call->caller_tag == from || call->caller_tag == to);
 	lock_release(lock_of(bucket));
-	return found;
+	return found ? MEDIA_OF_CALL : MEDIA_OF_NOBODY;
 }
 
 static enum call_relayed first_offer(const struct dialog *dialog)
@@ -433,10 +453,16 @@ static bool write_request_routes(struct sip_msg *request, char text[TEXT_MAX], s
 	return true;
 }
 
-static bool read_ends(struct sip_msg *msg)
+/* An INVITE that began the dialog has no callee's tag. */
+static bool read_names(struct sip_msg *msg)
 {
 	return parse_headers(msg, HDR_EOH_F, 0) >= 0 && msg->callid && msg->cseq && parse_from_header(msg) >= 0 &&
-	       parse_to_header(msg) >= 0 && get_to(msg)->tag_value.len && get_from(msg)->tag_value.len;
+	       parse_to_header(msg) >= 0 && get_from(msg)->tag_value.len;
+}
+
+static bool read_ends(struct sip_msg *msg)
+{
+	return read_names(msg) && get_to(msg)->tag_value.len;
 }
 
 /* @p sender: who wrote the From. */
@@ -572,6 +598,13 @@ static void free_learned(void *parameter)
 	shm_free(learned);
 }
 
+enum media_owner calls_media_owner(struct sip_msg *msg)
+{
+	if (!table || !read_names(msg))
+		return MEDIA_OF_NOBODY;
+	return media_owner(msg);
+}
+
 bool calls_early(struct sip_msg *msg)
 {
 	if (!table || parse_headers(msg, HDR_EOH_F, 0) < 0 || !read_ends(msg))
@@ -654,7 +687,7 @@ enum call_ended calls_end(const struct dialog *dialog, struct sip_msg *request, 
 	bool ended = end(key);
 	if (!ended)
 		remember_ended(key, *relayed);
-	if (shares_media(request))
+	if (media_owner(request) != MEDIA_OF_NOBODY)
 		return CALL_OF_SEVERAL;
 	return ended ? CALL_ENDED : CALL_NOT_KNOWN;
 }

@@ -15,6 +15,7 @@
 #include "call_state.h"
 #include "dialog_token.h"
 #include "place.h"
+#include "site_failover_api.h"
 #include "topology.h"
 
 int calls_init(void);
@@ -55,15 +56,22 @@ bool calls_early(struct sip_msg *msg);
 /** All live calls of this node. */
 uint32_t calls_count(void);
 
-enum { CALLS_SLOTS = 65536 };
+/**
+ * An INVITE has no final answer, and may have offered; it has one, and @p mark is what calls_pend() returned for it.
+ */
+uint32_t calls_pend(struct sip_msg *invite);
+void calls_decided(uint32_t mark);
+
+/** A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE. */
+void calls_open(uint32_t ingress);
+void calls_close(uint32_t ingress);
+uint32_t calls_trying(void);
 
 /**
- * A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE; @p slot:
- * what calls_open() returned.
+ * Who has the media of this message's dialog: a live call, or an INVITE without a final answer. One that has failed, or
+ * a dialog that has ended, must be so here before.
  */
-uint32_t calls_open(uint32_t ingress, struct sip_msg *invite);
-void calls_close(uint32_t ingress, uint32_t slot);
-uint32_t calls_trying(void);
+enum media_owner calls_media_owner(struct sip_msg *msg);
 
 /** The prober: asks for calls that are due; and for all calls of a peer that came back. */
 void calls_audit(void);

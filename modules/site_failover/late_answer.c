@@ -665,6 +665,7 @@ int late_answer_end_dialog(struct sip_msg *msg, int code, str *reason)
 int bind_site_failover(struct site_failover_api *api)
 {
 	api->refuse_answer = late_answer_refuse;
+	api->media_given_up = choice_media_given_up;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <core/rpc.h>
 
 #include "field.h"
+#include "site_failover_api.h"
 
 /** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty,
  * -4 empty or not complete, but this Kamailio has just started. */
@@ -36,6 +37,10 @@ int choice_request_flag(struct sip_msg *msg, int flag);
 int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */
 int choice_retry(struct sip_msg *msg);
+/** See site_failover_api.h. */
+enum media_owner choice_media_given_up(struct sip_msg *msg);
+/** Before the start: what site_select() began ends with the message. 0 or -1. */
+int choice_register(void);
 /** True if the transaction is a call that site_select() placed. */
 struct cell;
 bool choice_watches(const struct cell *cell);

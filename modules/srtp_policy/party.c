@@ -236,6 +236,18 @@ bool media_begun_by_caller(struct sip_msg *msg)
 	return request.relayed != CALL_RELAYED_CALLEE;
 }
 
+/* site_dialog() knows it of a BYE; of other requests within a dialog nobody does. */
+bool media_may_be_relayed(struct sip_msg *msg)
+{
+	struct request request;
+
+	find_request(msg, &request);
+	if (request.relayed != CALL_RELAYED_NOT)
+		return true;
+	bool within = msg->first_line.type == SIP_REPLY ? request.within : has_to_tag(msg);
+	return within && parse_headers(msg, HDR_CSEQ_F, 0) >= 0 && msg->cseq && get_cseq(msg)->method_id != METHOD_BYE;
+}
+
 /* ------- refused answers ------- */
 
 void answer_mark_refused(struct sip_msg *msg)

@@ -34,6 +34,8 @@ int parties_again(struct sip_msg *msg, struct parties *parties);
 void media_begins(struct sip_msg *msg, bool by_caller);
 /** False if the callee's offer was the first. */
 bool media_begun_by_caller(struct sip_msg *msg);
+/** False if rtpengine never got an offer of this call, or of this dialog that ends. */
+bool media_may_be_relayed(struct sip_msg *msg);
 
 /** An answer in a provisional was refused: for the peer, who sends no other, the offer is answered all the same. */
 void answer_mark_refused(struct sip_msg *msg);

@@ -160,7 +160,7 @@ int relay_recall(struct sip_msg *msg, const struct parties *parties)
 
 /* ------- once more ------- */
 
-enum { TELL_MAX = 4, LATER_MAX = 2000 };
+enum { TELL_MAX = 4, RESTORED_MAX = 2000, DELETED_MAX = 20000 };
 
 static int tell_again(const struct relayed *call, const struct agreement_exchange *exchange)
 {
@@ -224,29 +224,35 @@ int relay_restore(struct sip_msg *msg)
 
 struct later {
 	struct later *next;
-	struct parties parties;
 	struct receive_info rcv;
-	int length;
-	char call_id[];
+	const struct parties *parties; /* in this block; NULL: to be deleted */
+	struct agreement_id id;
+	char tag[MEDIA_TAG_LENGTH + 1]; /* of an end that spoke */
+	str call_id;                    /* in this block */
 };
 
-static struct {
+struct queue {
 	gen_lock_t lock;
 	struct later *first, *last;
 	unsigned count;
-} * queue;
+};
+
+static struct {
+	struct queue restored, deleted;
+} * queues;
 
 int relay_init(void)
 {
-	queue = shm_malloc(sizeof(*queue));
-	if (!queue)
+	queues = shm_malloc(sizeof(*queues));
+	if (!queues)
 		return -ENOMEM;
-	memset(queue, 0, sizeof(*queue));
-	lock_init(&queue->lock);
+	memset(queues, 0, sizeof(*queues));
+	lock_init(&queues->restored.lock);
+	lock_init(&queues->deleted.lock);
 	return 0;
 }
 
-static struct later *queue_take(void)
+static struct later *queue_take(struct queue *queue)
 {
 	lock_get(&queue->lock);
 	struct later *later = queue->first;
@@ -258,21 +264,28 @@ static struct later *queue_take(void)
 	return later;
 }
 
-void relay_finish(void)
+static void queue_finish(struct queue *queue)
 {
 	struct later *later;
 
-	while (queue && (later = queue_take()))
+	while ((later = queue_take(queue)))
 		shm_free(later);
-	if (queue)
-		shm_free(queue);
-	queue = NULL;
 }
 
-static int queue_put(struct later *later)
+void relay_finish(void)
+{
+	if (!queues)
+		return;
+	queue_finish(&queues->restored);
+	queue_finish(&queues->deleted);
+	shm_free(queues);
+	queues = NULL;
+}
+
+static int queue_put(struct queue *queue, unsigned max, struct later *later)
 {
 	lock_get(&queue->lock);
-	bool full = queue->count >= LATER_MAX;
+	bool full = queue->count >= max;
 	if (!full) {
 		if (queue->first)
 			queue->last->next = later;
@@ -282,7 +295,29 @@ static int queue_put(struct later *later)
 		queue->count++;
 	}
 	lock_release(&queue->lock);
+	if (full)
+		shm_free(later);
 	return full ? -ENOMEM : 0;
+}
+
+static struct later *later_new(const struct sip_msg *msg, const struct parties *parties)
+{
+	const str *call_id = &msg->callid->body;
+	size_t size = sizeof(struct later) + (parties ? sizeof(*parties) : 0);
+	struct later *later = shm_malloc(size + (size_t)call_id->len);
+
+	if (!later)
+		return NULL;
+	*later = (struct later){.rcv = msg->rcv, .call_id = {(char *)later + size, call_id->len}};
+	if (parties)
+		later->parties = memcpy(later + 1, parties, sizeof(*parties));
+	memcpy(later->call_id.s, call_id->s, (size_t)call_id->len);
+	return later;
+}
+
+static struct relayed relayed_of(const struct later *later)
+{
+	return (struct relayed){.parties = later->parties, .rcv = &later->rcv, .call_id = later->call_id};
 }
 
 int relay_restore_later(struct sip_msg *msg)
@@ -291,26 +326,51 @@ int relay_restore_later(struct sip_msg *msg)
 
 	if (undo(msg, &parties))
 		return -ENOENT;
-	const str *call_id = &msg->callid->body;
-	struct later *later = shm_malloc(sizeof(*later) + (size_t)call_id->len);
-	if (!later)
-		return -ENOMEM;
-	*later = (struct later){.parties = parties, .rcv = msg->rcv, .length = call_id->len};
-	memcpy(later->call_id, call_id->s, (size_t)call_id->len);
-	if (queue_put(later) == 0)
-		return 0;
-	shm_free(later);
-	return -ENOMEM;
+	struct later *later = later_new(msg, &parties);
+	return later ? queue_put(&queues->restored, RESTORED_MAX, later) : -ENOMEM;
 }
 
 int relay_restore_next(void)
 {
-	struct later *later = queue_take();
+	struct later *later = queue_take(&queues->restored);
 
 	if (!later)
 		return -ENOENT;
-	int result = restore(&(struct relayed){
-		.parties = &later->parties, .rcv = &later->rcv, .call_id = {later->call_id, later->length}});
+	struct relayed call = relayed_of(later);
+	int result = restore(&call);
 	shm_free(later);
 	return result;
+}
+
+int relay_delete_later(struct sip_msg *msg)
+{
+	struct agreement_id id;
+	char tag[MEDIA_TAG_LENGTH + 1];
+
+	if (media_dialog(msg, &id) || media_tag(msg, media_begun_by_caller(msg), tag))
+		return -EINVAL;
+	struct later *later = later_new(msg, NULL);
+	if (!later)
+		return -ENOMEM;
+	later->id = id;
+	memcpy(later->tag, tag, sizeof(tag));
+	return queue_put(&queues->deleted, DELETED_MAX, later);
+}
+
+int relay_delete_next(void)
+{
+	char words[sizeof("from-tag= delete-delay=0") + MEDIA_TAG_LENGTH];
+	struct later *later = queue_take(&queues->deleted);
+
+	if (!later)
+		return -ENOENT;
+	snprintf(words, sizeof(words), "from-tag=%s delete-delay=0", later->tag);
+	struct relayed call = relayed_of(later);
+	/* a call that began again ends again, and is deleted then */
+	if (agreement_delete(&later->id) == 0) {
+		tell(&call, "rtpengine_delete", words, (struct span){0});
+		agreement_deleted(&later->id);
+	}
+	shm_free(later);
+	return 0;
 }

@@ -174,27 +174,56 @@ static int ki_srtp_policy_restore(struct sip_msg *msg)
 	return !may_wait && result == 0 ? 1 : restored(result);
 }
 
-static int ki_srtp_policy_restore_waiting(struct sip_msg *msg)
+static int ki_srtp_policy_waiting(struct sip_msg *msg)
 {
 	for (int result = relay_restore_next(); result != -ENOENT; result = relay_restore_next())
 		restored(result);
+	while (relay_delete_next() == 0) {
+	}
 	return 1;
 }
 
-static int ki_srtp_policy_forget(struct sip_msg *msg)
+/*
+ * Who still has the media; nobody: it is forgotten. An INVITE that came in between has its own word in site_failover
+ * before its offer is remembered: then the second look finds it.
+ */
+static enum media_owner forget(struct sip_msg *msg, const struct agreement_id *id)
+{
+	enum media_owner owner;
+	bool by_caller = true;
+	int result = -EAGAIN;
+
+	do {
+		uint32_t version = agreement_version(id);
+		owner = policy_state.site.media_given_up(msg);
+		if (owner == MEDIA_OF_NOBODY)
+			result = agreement_forget(id, version, &by_caller);
+	} while (owner == MEDIA_OF_NOBODY && result == -EAGAIN);
+	/* of an offer in an early dialog's UPDATE neither the INVITE nor a BYE knows */
+	if (result == 0)
+		media_begins(msg, by_caller);
+	return owner;
+}
+
+static int ki_srtp_policy_end(struct sip_msg *msg)
 {
 	struct agreement_id id;
-	bool by_caller;
+	int result = 1;
 
 	if (media_dialog(msg, &id)) {
 		leave_transaction(msg);
 		return -1;
 	}
-	/* of an offer in an early dialog's UPDATE neither the INVITE nor a BYE knows */
-	if (agreement_forget(&id, &by_caller) == 0)
-		media_begins(msg, by_caller);
+	enum media_owner owner = forget(msg, &id);
+	/* an INVITE that pends may have the same CSeq, and then the offer that waits is its own as well */
+	if (owner == MEDIA_OF_CALL)
+		ki_srtp_policy_restore(msg);
+	else if (owner == MEDIA_OF_NOBODY && media_may_be_relayed(msg) && relay_delete_later(msg)) {
+		LM_WARN("call %.*s is left to rtpengine's own timeout\n", STR_FMT(&msg->callid->body));
+		result = -1;
+	}
 	leave_transaction(msg);
-	return 1;
+	return owner == MEDIA_OF_NOBODY ? result : 2;
 }
 
 static int w_srtp_policy_restore(struct sip_msg *msg, char *unused1, char *unused2)
@@ -202,14 +231,14 @@ static int w_srtp_policy_restore(struct sip_msg *msg, char *unused1, char *unuse
 	return ki_srtp_policy_restore(msg);
 }
 
-static int w_srtp_policy_restore_waiting(struct sip_msg *msg, char *unused1, char *unused2)
+static int w_srtp_policy_waiting(struct sip_msg *msg, char *unused1, char *unused2)
 {
-	return ki_srtp_policy_restore_waiting(msg);
+	return ki_srtp_policy_waiting(msg);
 }
 
-static int w_srtp_policy_forget(struct sip_msg *msg, char *unused1, char *unused2)
+static int w_srtp_policy_end(struct sip_msg *msg, char *unused1, char *unused2)
 {
-	return ki_srtp_policy_forget(msg);
+	return ki_srtp_policy_end(msg);
 }
 
 static int w_srtp_policy_check(struct sip_msg *msg, char *side, char *unused)
@@ -246,9 +275,9 @@ static cmd_export_t functions[] = {
 	 .flags = MEDIA_ROUTES},
 	{.name = "srtp_policy_refuse", .function = w_srtp_policy_refuse, .flags = MEDIA_ROUTES},
 	{.name = "srtp_policy_restore", .function = w_srtp_policy_restore, .flags = MEDIA_ROUTES | FAILURE_ROUTE},
-	{.name = "srtp_policy_restore_waiting", .function = w_srtp_policy_restore_waiting, .flags = REQUEST_ROUTE},
-	{.name = "srtp_policy_forget",
-	 .function = w_srtp_policy_forget,
+	{.name = "srtp_policy_waiting", .function = w_srtp_policy_waiting, .flags = REQUEST_ROUTE},
+	{.name = "srtp_policy_end",
+	 .function = w_srtp_policy_end,
 	 .flags = MEDIA_ROUTES | FAILURE_ROUTE | TM_ONREPLY_ROUTE},
 	{},
 };
@@ -340,13 +369,13 @@ static sr_kemi_t kemi[] = {
 	 .rtype = SR_KEMIP_INT,
 	 .func = ki_srtp_policy_restore},
 	{.mname = STR_STATIC_INIT("srtp_policy"),
-	 .fname = STR_STATIC_INIT("srtp_policy_restore_waiting"),
+	 .fname = STR_STATIC_INIT("srtp_policy_waiting"),
 	 .rtype = SR_KEMIP_INT,
-	 .func = ki_srtp_policy_restore_waiting},
+	 .func = ki_srtp_policy_waiting},
 	{.mname = STR_STATIC_INIT("srtp_policy"),
-	 .fname = STR_STATIC_INIT("srtp_policy_forget"),
+	 .fname = STR_STATIC_INIT("srtp_policy_end"),
 	 .rtype = SR_KEMIP_INT,
-	 .func = ki_srtp_policy_forget},
+	 .func = ki_srtp_policy_end},
 	{},
 };
 

@@ -2,6 +2,9 @@
 /** The table of srtp_policy with a clock and a memory of our own in place of Kamailio's. */
 #include "unit.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include <core/mem/mem.h>
 #include <core/mem/shm_mem.h>
 #include <core/timer.h>
@@ -196,7 +199,7 @@ static void test_a_late_offer_said_twice_does_not_wait_again(void **state)
 		assert_int_equal(undone(1, invite1), -ENOENT);
 		offers_late("of another fork");
 		assert_holds("of another fork", "");
-		assert_int_equal(agreement_forget(&id, &by_caller), 0);
+		assert_int_equal(agreement_forget(&id, agreement_version(&id), &by_caller), 0);
 	}
 }
 
@@ -252,26 +255,6 @@ static void test_an_answer_is_news(void **state)
 	agreement_exchange_free(&exchange);
 }
 
-/* Two offers that crossed are refused: who tells rtpengine that the other one waits must hear that it does no more. */
-static void test_an_offer_that_comes_to_nothing_is_news(void **state)
-{
-	struct agreement_id id = dialog_id(1);
-	struct agreement_exchange exchange = {0};
-	(void)state;
-	agree();
-	offers(1, invite2, "of the caller");
-	offers(1, of_callee, "of the callee");
-	assert_int_equal(undone(1, invite2), 0);
-	assert_int_equal(agreement_read(&id, &exchange), 0);
-	assert_true(span_equal(exchange.offer, SPAN_LIT("of the callee")));
-	agreement_exchange_free(&exchange);
-	assert_int_equal(undone(1, of_callee), 0);
-	assert_int_equal(agreement_read(&id, &exchange), 0);
-	assert_true(span_equal(exchange.offer, SPAN_LIT("offer 1")));
-	agreement_exchange_free(&exchange);
-	assert_int_equal(agreement_read(&id, &exchange), -ENOENT);
-}
-
 static void test_a_dialog_in_which_nothing_was_agreed_leaves_nothing(void **state)
 {
 	size_t before = blocks;
@@ -318,9 +301,9 @@ static void test_dialogs_are_bounded(void **state)
 	struct agreement_exchange exchange = {0};
 	assert_int_equal(agreement_read(&id, &exchange), -ENODATA);
 	bool by_caller = false;
-	assert_int_equal(agreement_forget(&id, &by_caller), 0);
+	assert_int_equal(agreement_forget(&id, agreement_version(&id), &by_caller), 0);
 	assert_true(by_caller);
-	assert_int_equal(agreement_forget(&id, &by_caller), -ENOENT);
+	assert_int_equal(agreement_forget(&id, agreement_version(&id), &by_caller), -ENOENT);
 	assert_int_equal(offers(dialog, invite1, ""), 0);
 }
 
@@ -416,6 +399,79 @@ static void test_what_rtpengine_says_takes_nothing_back(void **state)
 	assert_true(agreement_secured(&id, false, true));
 }
 
+/* ------- the end ------- */
+
+static void test_a_dialog_with_a_newer_offer_is_not_forgotten(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	bool by_caller;
+	(void)state;
+	assert_int_equal(agreement_version(&id), 0);
+	offers(1, invite1, "one");
+	assert_int_equal(agreement_forget(&id, 0, &by_caller), -EAGAIN);
+	uint32_t version = agreement_version(&id);
+	offers(1, invite2, "two");
+	assert_int_equal(agreement_forget(&id, version, &by_caller), -EAGAIN);
+	assert_true(agreement_known(&id));
+	assert_int_equal(agreement_forget(&id, agreement_version(&id), &by_caller), 0);
+	assert_int_equal(agreement_forget(&id, agreement_version(&id), &by_caller), -ENOENT);
+}
+
+static void test_a_call_that_began_again_is_not_deleted(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	offers(1, invite2, "two");
+	assert_int_equal(agreement_delete(&id), -EALREADY);
+	answers(1, invite2, "answer");
+	assert_int_equal(agreement_delete(&id), -EALREADY);
+}
+
+static void test_an_answer_that_came_too_late_is_no_call(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	answers(1, invite1, "answer");
+	assert_int_equal(agreement_delete(&id), 0);
+	agreement_deleted(&id);
+}
+
+static bool done;
+
+static void *offer_in_a_thread(void *unused)
+{
+	offers(1, invite1, "again");
+	__atomic_store_n(&done, true, __ATOMIC_SEQ_CST);
+	return unused;
+}
+
+static void test_an_offer_waits_while_rtpengine_deletes(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	pthread_t thread;
+	(void)state;
+	done = false;
+	assert_int_equal(agreement_delete(&id), 0);
+	assert_int_equal(offers(2, invite1, "of another call"), 0);
+	assert_int_equal(pthread_create(&thread, NULL, offer_in_a_thread, NULL), 0);
+	usleep(20000);
+	assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
+	assert_false(agreement_known(&id));
+	agreement_deleted(&id);
+	pthread_join(thread, NULL);
+	assert_true(agreement_known(&id));
+	assert_int_equal(agreement_delete(&id), -EALREADY);
+}
+
+static void test_an_offer_does_not_wait_for_ever(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	(void)state;
+	assert_int_equal(agreement_delete(&id), 0);
+	assert_int_equal(offers(1, invite1, "again"), 0);
+	agreement_deleted(&id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,7 +485,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_answer_in_a_prack_is_to_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_offer_waits_as_long_as_it_may_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_answer_is_news, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_offer_that_comes_to_nothing_is_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_dialog_in_which_nothing_was_agreed_leaves_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_dialogs_whose_end_was_not_seen_are_swept, setup, teardown),
@@ -437,6 +492,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_label_says_who_will_have_been_secured, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_is_known_like_what_was_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_takes_nothing_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_dialog_with_a_newer_offer_is_not_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_call_that_began_again_is_not_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_answer_that_came_too_late_is_no_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_offer_waits_while_rtpengine_deletes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_offer_does_not_wait_for_ever, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

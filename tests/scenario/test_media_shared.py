@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""INVITEs with the same Call-ID and From tag have the same media: one that fails ends nobody else's."""
+
+import unittest
+
+from harness.media import FOUND, OUTSIDE
+from harness.sip import Message
+from test_media_ends import EndsCase
+
+
+class SharedCase(EndsCase):
+    def ringing(self, caller="west"):
+        self.caller, self.callee = (self.west, self.teams) if caller == "west" else (self.teams, self.west)
+        self.names = (caller, "teams" if caller == "west" else "west")
+        numbers = (FOUND, OUTSIDE) if caller == "west" else (OUTSIDE, FOUND)
+        self.call = self.caller.invite(self.gateway.proxy, *numbers, body=self.offer())
+        self.call_id = self.call.call_id
+        return self.arrived()
+
+    def offer(self, kind=None):
+        return self.body(self.names[0], kind or self.KINDS[self.names[0]])
+
+    def arrived(self):
+        served = self.callee.served(call_id=self.call_id)
+        served.reply(180)
+        return served
+
+    def branch(self):
+        """The INVITE by another branch, as a proxy before us forks it: the same CSeq, another Via."""
+        invite = Message.parse(bytes(self.call.sent))
+        invite.headers[0][1] = self.caller.via()
+        self.caller.send(invite, self.gateway.proxy)
+        return invite
+
+    def next(self):
+        """The caller's INVITE once more (RFC 3261 8.1.3.5, RFC 4028 7.3): the next CSeq."""
+        self.call.cseq += 1
+        self.call.start(self.offer())
+        return self.call.sent
+
+    def failed(self, invite, status):
+        """The final answer to that INVITE, acknowledged."""
+        answer = self.caller.wait(lambda m: m.status == status and m.method == "INVITE" and m.branch == invite.branch,
+                                  what=f"{status} of a branch")
+        self.caller.send(self.call.message("ACK", invite.uri, invite.cseq, branch=invite.branch,
+                                           remote=answer.get("To")), self.gateway.proxy)
+
+    def turned_down(self, served, invite, status=486):
+        served.reply(status, headers=[("Min-SE", 1800)] if status == 422 else [])
+        self.failed(invite, status)
+
+    def cancelled(self, served, invite):
+        cancel = self.call.message("CANCEL", invite.uri, invite.cseq, branch=invite.branch)
+        cancel.headers[0][1] = invite.get("Via")
+        self.caller.send(cancel, self.gateway.proxy)
+        served.cancelled()
+        self.failed(invite, 487)
+
+    def answered(self, served):
+        served.reply(200, body=self.body(self.names[1], self.KINDS[self.names[1]]))
+        answer = self.call.final(status=(200, 699))
+        self.assertEqual(answer.status, 200, answer.reason)
+        self.call.ack()
+        served.acked()
+        self.dialogs = dict(zip(self.names, (self.call, served)))
+        for who, got in zip(self.names, (answer.body, served.invite.body)):
+            self.connect_as(who, self.KINDS[who], got)
+        self.both_hear()
+
+    def lives_and_ends(self):
+        self.media_go_on()
+        self.assertEqual(self.live_calls(), 1)
+        self.both_hear()
+        self.over()
+        self.assertEqual(self.live_calls(), 0)
+
+
+class TestOneAfterTheOther(SharedCase):
+    def test_caller_repeats_it_at_once(self):
+        for status in (422, 488):
+            served, invite = self.ringing(), self.call.sent
+            self.turned_down(served, invite, status)
+            self.next()
+            self.answered(self.arrived())
+            self.lives_and_ends()
+
+    def test_proxy_tries_the_next_number_at_once(self):
+        for _ in range(2):
+            served, invite = self.ringing(), self.call.sent
+            self.turned_down(served, invite)
+            self.branch()
+            self.answered(self.arrived())
+            self.lives_and_ends()
+
+    def test_all_fail(self):
+        served, invite = self.ringing(), self.call.sent
+        for _ in range(5):
+            self.turned_down(served, invite)
+            invite = self.branch()
+            served = self.arrived()
+        self.assertTrue(self.relayed())
+        self.turned_down(served, invite)
+        self.media_end()
+
+    def test_the_next_has_no_offer(self):
+        served, invite = self.ringing(), self.call.sent
+        self.turned_down(served, invite)
+        self.call.cseq += 1
+        self.call.start("")
+        served = self.arrived()
+        served.reply(200, body=self.body("teams", "SRTP"))
+        offered = self.call.final(status=200)
+        self.call.dialog_request("ACK", body=self.body("west", "plain"))
+        answered = self.teams.wait(lambda m: m.method == "ACK" and m.cseq == 2 and m.call_id == self.call_id,
+                                   what="ACK")
+        self.dialogs = {"west": self.call, "teams": served}
+        self.connect_as("west", "plain", offered.body)
+        self.connect_as("teams", "SRTP", answered.body)
+        self.both_hear()
+        self.lives_and_ends()
+
+
+class TestAtTheSameTime(SharedCase):
+    def test_another_is_busy_before_the_answer(self):
+        first = self.ringing()
+        invite = self.branch()
+        self.turned_down(self.arrived(), invite)
+        self.media_go_on()
+        self.answered(first)
+        self.lives_and_ends()
+
+    def test_the_first_is_busy_before_the_answer(self):
+        first, invite = self.ringing(), self.call.sent
+        self.branch()
+        second = self.arrived()
+        self.turned_down(first, invite)
+        self.media_go_on()
+        self.answered(second)
+        self.lives_and_ends()
+
+    def test_another_is_cancelled_after_the_answer(self):
+        first = self.ringing()
+        invite = self.branch()
+        second = self.arrived()
+        self.answered(first)
+        self.cancelled(second, invite)
+        self.lives_and_ends()
+
+    def test_another_comes_after_the_answer_and_is_refused(self):
+        """RFC 3261 8.2.2.2: a merged request."""
+        for caller in ("west", "teams"):
+            self.answered(self.ringing(caller))
+            invite = self.branch()
+            self.turned_down(self.arrived(), invite, 482)
+            self.lives_and_ends()
+
+    def test_another_comes_after_the_answer_and_we_refuse_it(self):
+        self.answered(self.ringing("teams"))
+        invite = Message.parse(bytes(self.call.sent))
+        invite.headers[0][1], invite.body = self.caller.via(), self.offer("plain")
+        self.caller.send(invite, self.gateway.proxy)
+        self.failed(invite, 488)
+        self.lives_and_ends()
+
+    def test_the_answer_to_another_is_refused(self):
+        first = self.ringing()
+        invite = self.branch()
+        second = self.arrived()
+        self.answered(first)
+        second.reply(200, body=self.body("teams", "plain"))
+        self.failed(invite, 488)
+        second.acked()
+        second.ended()
+        self.lives_and_ends()
+
+    def test_call_ends_while_another_rings(self):
+        first = self.ringing()
+        invite = self.branch()
+        second = self.arrived()
+        self.answered(first)
+        self.send("west", "BYE")
+        self.teams.reply(self.arrives("teams", "BYE"), 200)
+        self.west.response(200, "BYE", call_id=self.call_id)
+        self.media_go_on()
+        self.cancelled(second, invite)
+        self.media_end()
+
+    def test_one_fails_while_another_offers(self):
+        self.caller, self.callee = self.west, self.teams
+        for _ in range(8):
+            self.call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
+            self.call_id = self.call.call_id
+            self.branch()
+            first = self.teams.served(call_id=self.call_id)
+            first.reply(482)
+            second = self.arrived()
+            refused = self.west.wait(lambda m: m.status == 482 and m.call_id == self.call_id, what="482")
+            self.west.send(self.call.message("ACK", self.call.uri, 1, branch=refused.branch,
+                                             remote=refused.get("To")), self.gateway.proxy)
+            second.reply(200, body=self.body("teams", "SRTP"))
+            self.assertEqual(self.call.final().status, 200)
+            self.call.ack()
+            second.acked()
+            self.assertTrue(self.relayed())
+            self.dialogs = {"west": self.call, "teams": second}
+            self.over()
+
+    def test_all_fail_at_once(self):
+        for _ in range(5):
+            branches = [(self.ringing(), self.call.sent)]
+            for _ in range(2):
+                invite = self.branch()
+                branches.append((self.arrived(), invite))
+            for served, _ in branches:
+                served.reply(486)
+            for _, invite in branches:
+                self.failed(invite, 486)
+            self.media_end()
+
+
+if __name__ == "__main__":
+    unittest.main()
