@@ -264,12 +264,13 @@ static struct later *queue_take(struct queue *queue)
 	return later;
 }
 
+/* Without the lock: no other process is left, but one may have been killed while it had it. */
 static void queue_finish(struct queue *queue)
 {
-	struct later *later;
-
-	while ((later = queue_take(queue)))
+	for (struct later *later = queue->first, *next; later; later = next) {
+		next = later->next;
 		shm_free(later);
+	}
 }
 
 void relay_finish(void)

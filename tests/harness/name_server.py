@@ -32,6 +32,7 @@ class NameServer:
     chroot: ""
     zonesdir: "{folder}"
     zonelistfile: "{folder}/zone.list"
+    database: ""
     xfrdfile: "{folder}/xfrd.state"
     xfrdir: "{folder}"
     pidfile: ""
