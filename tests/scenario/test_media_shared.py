@@ -6,8 +6,13 @@ import unittest
 from harness import wait_until
 from harness.media import FOUND, OUTSIDE
 from harness.rtp import new_key
+from harness.rtpengine import installed_version
 from harness.sip import Message
 from test_media_ends import EndsCase
+
+
+# rtpengine from 11 on gives an offer that comes before the answer to another one a leg of its own; the answer takes the first
+ONE_LEG = unittest.skipUnless(installed_version() == "10.5", "this rtpengine has a leg for each offer before the answer")
 
 
 class SharedCase(EndsCase):
@@ -79,6 +84,7 @@ class SharedCase(EndsCase):
 
 
 class TestOneAfterTheOther(SharedCase):
+    @ONE_LEG
     def test_caller_repeats_it_at_once(self):
         for status in (422, 488):
             served, invite = self.ringing(), self.call.sent
@@ -87,6 +93,7 @@ class TestOneAfterTheOther(SharedCase):
             self.answered(self.arrived())
             self.lives_and_ends()
 
+    @ONE_LEG
     def test_proxy_tries_the_next_number_at_once(self):
         for _ in range(2):
             served, invite = self.ringing(), self.call.sent
@@ -140,6 +147,7 @@ class TestAtTheSameTime(SharedCase):
         self.answered(first)
         self.lives_and_ends()
 
+    @ONE_LEG
     def test_the_first_is_busy_before_the_answer(self):
         first, invite = self.ringing(), self.call.sent
         self.branch()
@@ -195,6 +203,7 @@ class TestAtTheSameTime(SharedCase):
         self.cancelled(second, invite)
         self.media_end()
 
+    @ONE_LEG
     def test_one_fails_while_another_offers(self):
         """The other's worker waits for rtpengine meanwhile, 120 ms at most: on a busy machine it may have to try again."""
         for _ in range(5):
