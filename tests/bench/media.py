@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What srtp_enforcer costs rtpengine: packets and offers a second of its processor time, with and without it."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -29,7 +30,8 @@ def pin(pid, at):
     """All threads of a process to one processor: both rtpengines to the same, their sender to another if there is one."""
     processors = sorted(os.sched_getaffinity(0))
     for thread in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(thread), {processors[at % len(processors)]})
+        with contextlib.suppress(ProcessLookupError):  # a thread of its start that is over
+            os.sched_setaffinity(int(thread), {processors[at % len(processors)]})
 
 
 class Side:
