@@ -46,7 +46,7 @@ struct dialog {
 	uint32_t done[ENDS]
 		     [2]; /* highest CSeq that was answered for good, by who sent the request: of others, of INVITE */
 	ticks_t offered[ENDS];
-	uint32_t version; /* counts offers and answers, from 1 */
+	uint32_t version; /* counts offers, answers and what came to nothing, from 1 */
 	uint8_t waiting;  /* bits 1 << end: whose waiting offer is secured */
 	struct media_label secured;
 };
@@ -505,6 +505,7 @@ int agreement_undo(const struct agreement_id *id, const struct agreement_transac
 	if (dialog && dialog->waits[offerer] && is_same(&dialog->waiting_in[offerer], transaction)) {
 		text_free(&dialog->pending[offerer]);
 		dialog->waits[offerer] = false;
+		dialog->version++;
 		result = 0;
 		if (is_nobodys(dialog))
 			dialog_remove(place);

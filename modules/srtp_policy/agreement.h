@@ -99,7 +99,7 @@ int agreement_undo(const struct agreement_id *id, const struct agreement_transac
 int agreement_read(const struct agreement_id *id, struct agreement_exchange *exchange);
 void agreement_exchange_free(struct agreement_exchange *exchange);
 
-/** How many offers and answers there were; 0: it is not known. */
+/** Changes with each offer, each answer, and what came to nothing; 0: it is not known. */
 uint32_t agreement_version(const struct agreement_id *id);
 
 /**

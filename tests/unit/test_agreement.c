@@ -255,6 +255,26 @@ static void test_an_answer_is_news(void **state)
 	agreement_exchange_free(&exchange);
 }
 
+/* Two offers that crossed are refused: who tells rtpengine that the other one waits must hear that it does no more. */
+static void test_an_offer_that_comes_to_nothing_is_news(void **state)
+{
+	struct agreement_id id = dialog_id(1);
+	struct agreement_exchange exchange = {0};
+	(void)state;
+	agree();
+	offers(1, invite2, "of the caller");
+	offers(1, of_callee, "of the callee");
+	assert_int_equal(undone(1, invite2), 0);
+	assert_int_equal(agreement_read(&id, &exchange), 0);
+	assert_true(span_equal(exchange.offer, SPAN_LIT("of the callee")));
+	agreement_exchange_free(&exchange);
+	assert_int_equal(undone(1, of_callee), 0);
+	assert_int_equal(agreement_read(&id, &exchange), 0);
+	assert_true(span_equal(exchange.offer, SPAN_LIT("offer 1")));
+	agreement_exchange_free(&exchange);
+	assert_int_equal(agreement_read(&id, &exchange), -ENOENT);
+}
+
 static void test_a_dialog_in_which_nothing_was_agreed_leaves_nothing(void **state)
 {
 	size_t before = blocks;
@@ -485,6 +505,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_answer_in_a_prack_is_to_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_offer_waits_as_long_as_it_may_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_answer_is_news, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_offer_that_comes_to_nothing_is_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_dialog_in_which_nothing_was_agreed_leaves_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_dialogs_whose_end_was_not_seen_are_swept, setup, teardown),
