@@ -605,15 +605,6 @@ enum media_owner calls_media_owner(struct sip_msg *msg)
 	return media_owner(msg);
 }
 
-bool calls_early(struct sip_msg *msg)
-{
-	if (!table || parse_headers(msg, HDR_EOH_F, 0) < 0 || !read_ends(msg))
-		return false;
-	uint64_t call_id = hash_of_str(msg->callid->body);
-	return may_be_early(call_id, hash_of_str(get_from(msg)->tag_value)) ||
-	       may_be_early(call_id, hash_of_str(get_to(msg)->tag_value));
-}
-
 static uint64_t caller_tag_of(struct sip_msg *request, bool forward)
 {
 	return hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);

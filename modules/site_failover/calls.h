@@ -50,9 +50,6 @@ int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forwa
 int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool *caller,
 		      char group[FIELD_NAME_MAX + 1]);
 
-/** Has the INVITE of this message's dialog no final answer yet? */
-bool calls_early(struct sip_msg *msg);
-
 /** All live calls of this node. */
 uint32_t calls_count(void);
 

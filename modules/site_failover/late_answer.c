@@ -459,7 +459,7 @@ enum { SESSION_METHODS = METHOD_INVITE | METHOD_UPDATE | METHOD_PRACK };
 static bool ends_session(struct sip_msg *answer)
 {
 	unsigned method = get_cseq(answer)->method_id;
-	return method == METHOD_INVITE || (method & SESSION_METHODS && !calls_early(answer));
+	return method == METHOD_INVITE || (method & SESSION_METHODS && calls_media_owner(answer) != MEDIA_OF_INVITE);
 }
 
 /* A BYE of ours in the place of someone whose numbers we do not know: higher than he ever comes. */
