@@ -6,7 +6,7 @@
 #include <sodium.h>
 
 enum {
-	STATE_SIZE = 11, /* flags 1, ingress 3, egress 3, attribute set 4 */
+	STATE_SIZE = 14, /* flags 1, ingress 3, egress 3, attribute set 4, INVITE 3 */
 	MAC_SIZE = 10,
 	RAW_SIZE = STATE_SIZE + MAC_SIZE,
 };
@@ -55,6 +55,7 @@ void dialog_token_write(const struct dialog *dialog, const struct dialog_id *id,
 	put_be(raw + 1, 3, dialog->ingress);
 	put_be(raw + 4, 3, dialog->egress);
 	put_be(raw + 7, 4, dialog->attribute_set);
+	put_be(raw + 11, 3, dialog->invite);
 	sign(raw, id->call_id, id->from_tag, key, raw + STATE_SIZE);
 	sodium_bin2base64(token, DIALOG_TOKEN_LENGTH + 1, raw, RAW_SIZE, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
@@ -120,6 +121,7 @@ int dialog_token_read(struct span token, const struct dialog_id *id, const uint8
 		.ingress = get_be(raw + 1, 3),
 		.egress = get_be(raw + 4, 3),
 		.attribute_set = get_be(raw + 7, 4),
+		.invite = get_be(raw + 11, 3),
 		.caller = caller,
 	};
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
- * The state of a dialog, carried in our Record-Route as tg=<token>: 28 characters of base64url (RFC 4648 section 5).
- * 11 bytes of state and 10 bytes of a keyed BLAKE2b over the state, the Call-ID and the caller's tag, so a token cannot
+ * The state of a dialog, carried in our Record-Route as tg=<token>: 32 characters of base64url (RFC 4648 section 5).
+ * 14 bytes of state and 10 bytes of a keyed BLAKE2b over the state, the Call-ID and the caller's tag, so a token cannot
  * be changed or used in another call. (The callee's tag is not known when it is written.) Both sides see it: it never
  * holds a header value.
  */
@@ -13,7 +13,7 @@
 #include "span.h"
 #include "topology.h"
 
-enum { DIALOG_TOKEN_LENGTH = 28 };
+enum { DIALOG_TOKEN_LENGTH = 32 };
 
 enum direction { TO_SERVICE = 1, TO_OPERATOR = 2 };
 const char *direction_name(enum direction direction); /**< "to-service", "to-operator" */
@@ -38,6 +38,7 @@ struct dialog {
 	uint8_t policy;           /**< enum dialog_policy bits, 0-63 */
 	uint32_t ingress, egress; /**< peer ids, 24 bits; TOPOLOGY_NONE if not unique */
 	uint32_t attribute_set;   /**< 0 = none */
+	uint32_t invite;          /**< 24 bits: which of the INVITEs with this Call-ID and caller's tag began it */
 	uint8_t caller;           /**< not in the token: enum caller_tag bits of the message that it was read for */
 };
 

@@ -42,7 +42,7 @@ static const char *const names[CALL_FIELDS] = {
 	[CALL_END] = "end",         [CALL_HELD] = "held",           [CALL_INGRESS] = "rr_in",
 	[CALL_OPENED] = "open",     [CALL_CLAIMED] = "claim",       [CALL_EMERGENCY] = "sos",
 	[CALL_TARGET] = "target",   [CALL_REASON] = "reason",       [CALL_OVER] = "over",
-	[CALL_MARK] = "mark",
+	[CALL_MARK] = "mark",       [CALL_INVITE] = "invite",
 };
 
 static str root = STR_STATIC_INIT("tg");

@@ -26,6 +26,7 @@ enum call_field {
 	CALL_OUT_GROUP,  /* str: group that gets the call */
 	CALL_OUT,        /* int: peer that gets it */
 	CALL_SECURED,    /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
+	CALL_INVITE,     /* int: which INVITE began the dialog, see dialog_message_invite() */
 	CALL_RELAYED,    /* int: enum call_relayed: whose offer rtpengine got first */
 	CALL_OVER,       /* int: of a BYE: enum call_ended */
 	CALL_CALLED,     /* str: number in the request URI */
@@ -40,7 +41,7 @@ enum call_field {
 	CALL_HELD,       /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
 	CALL_INGRESS,    /* int: the caller's peer in the token */
 	CALL_OPENED,     /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
-	CALL_MARK,       /* int: what calls_pend() returned, while CALL_OPENED is set */
+	CALL_MARK,       /* int: what calls_mark() returned, while CALL_OPENED is set */
 	CALL_CLAIMED,    /* int: branch + 1 whose 2xx is the caller's */
 	CALL_EMERGENCY,  /* int: 1 = never refused by capacity, drain or health */
 	CALL_TARGET,     /* str: in an event route: URI of the target */
@@ -52,7 +53,7 @@ enum { CALL_FIELD_MAX = 11 }; /**< length of a name */
 
 enum call_relayed { CALL_RELAYED_NOT, CALL_RELAYED_CALLER, CALL_RELAYED_CALLEE };
 
-/** What a BYE ended: a call that this node counted; one of several with the same media; one that it does not know. */
+/** What a BYE ended: a call that this node counted; one of several of its INVITE; one that it does not know. */
 enum call_ended { CALL_ENDED = 1, CALL_OF_SEVERAL, CALL_NOT_KNOWN };
 
 enum call_secured { CALL_SECURED_SENDER = 1, CALL_SECURED_RECEIVER = 2 };

@@ -6,9 +6,6 @@
 #include <core/parser/msg_parser.h>
 #include <core/sr_module.h>
 
-/** Who has the media that a Call-ID and caller's tag name. */
-enum media_owner { MEDIA_OF_NOBODY, MEDIA_OF_INVITE /* without a final answer */, MEDIA_OF_CALL /* a live one */ };
-
 struct site_failover_api {
 	/**
 	 * Core reply_route: site_refuse_answer() with whole header lines (each ends in CRLF) for the refusal. 1: drop
@@ -17,10 +14,10 @@ struct site_failover_api {
 	 */
 	int (*refuse_answer)(struct sip_msg *msg, int code, str *reason, str *headers);
 	/**
-	 * The INVITE of this message has failed, or its dialog ended: who else has its media? Of INVITEs that fail at
-	 * the same time the last one to ask is told nobody.
+	 * The INVITE of this message has failed, or its dialog ended: true, unless another dialog that the same INVITE
+	 * began goes on, with the same media.
 	 */
-	enum media_owner (*media_given_up)(struct sip_msg *msg);
+	bool (*media_over)(struct sip_msg *msg);
 };
 
 typedef int (*site_failover_bind_function)(struct site_failover_api *api);

@@ -60,7 +60,8 @@ struct address {
 
 struct call {
 	struct call *next;
-	uint64_t key, call_id, caller_tag;
+	uint64_t key, caller_tag;
+	uint64_t begun_by; /* the INVITE */
 	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
 			  */
 	uint32_t ingress, egress;
@@ -77,9 +78,9 @@ struct table {
 	uint8_t secret[crypto_shorthash_KEYBYTES];
 	gen_lock_t locks[LOCKS];
 	uint32_t count, ended, next_bucket;
-	uint32_t trying;              /* calls that were sent and not answered */
-	bool full;                    /* said so in the log */
-	uint16_t pending[2][PENDING]; /* INVITEs without a final answer, by each half of their mark */
+	uint32_t trying;             /* calls that were sent and not answered */
+	bool full;                   /* said so in the log */
+	uint16_t opened[2][PENDING]; /* the same by each half of their mark */
 	struct call *buckets[BUCKETS];
 };
 
@@ -115,6 +116,20 @@ uint32_t calls_count(void)
 	return __atomic_load_n(&table->count, __ATOMIC_RELAXED);
 }
 
+/* ------- names ------- */
+
+/* An INVITE that began the dialog has no callee's tag. */
+static bool read_names(struct sip_msg *msg)
+{
+	return parse_headers(msg, HDR_EOH_F, 0) >= 0 && msg->callid && msg->cseq && parse_from_header(msg) >= 0 &&
+	       parse_to_header(msg) >= 0 && get_from(msg)->tag_value.len;
+}
+
+static bool read_ends(struct sip_msg *msg)
+{
+	return read_names(msg) && get_to(msg)->tag_value.len;
+}
+
 /* ------- calls that are not answered yet ------- */
 
 uint32_t calls_trying(void)
@@ -134,72 +149,66 @@ static uint64_t hash_of_str(str text)
 	return hash_of(text.s ? text.s : "", (size_t)text.len);
 }
 
-static uint32_t mark_of(uint64_t call_id, uint64_t caller_tag)
+/* The INVITE that began the dialog of this message, with one of its tags as the caller's. */
+static uint64_t begun_by(struct sip_msg *msg, str caller_tag, uint32_t invite)
 {
-	return (uint32_t)(call_id ^ caller_tag);
+	const uint64_t parts[] = {hash_of_str(msg->callid->body), hash_of_str(caller_tag), invite};
+	return hash_of(parts, sizeof(parts));
 }
 
-static uint16_t *pending_at(uint32_t mark, unsigned half)
+static uint32_t invite_now(void)
 {
-	return &table->pending[half][(mark >> 16 * half) % PENDING];
+	return (uint32_t)call_state_int(CALL_INVITE, 0);
 }
 
-uint32_t calls_pend(struct sip_msg *invite)
+uint32_t calls_mark(struct sip_msg *invite)
 {
-	uint32_t mark = 0;
-	if (!table)
-		return mark;
-	if (parse_headers(invite, HDR_CALLID_F, 0) >= 0 && invite->callid && parse_from_header(invite) >= 0)
-		mark = mark_of(hash_of_str(invite->callid->body), hash_of_str(get_from(invite)->tag_value));
-	for (unsigned half = 0; half < 2; half++)
-		__atomic_fetch_add(pending_at(mark, half), 1, __ATOMIC_SEQ_CST);
-	return mark;
+	return table && read_names(invite) ? (uint32_t)begun_by(invite, get_from(invite)->tag_value, invite_now()) : 0;
 }
 
-void calls_decided(uint32_t mark)
+static uint16_t *opened_at(uint32_t mark, unsigned half)
 {
-	for (unsigned half = 0; table && half < 2; half++)
-		__atomic_fetch_sub(pending_at(mark, half), 1, __ATOMIC_SEQ_CST);
+	return &table->opened[half][(mark >> 16 * half) % PENDING];
 }
 
-void calls_open(uint32_t ingress)
+void calls_open(uint32_t mark, uint32_t ingress)
 {
 	if (!table)
 		return;
+	for (unsigned half = 0; half < 2; half++)
+		__atomic_fetch_add(opened_at(mark, half), 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
 	load_open(ingress);
 }
 
-void calls_close(uint32_t ingress)
+void calls_close(uint32_t mark, uint32_t ingress)
 {
 	if (!table)
 		return;
+	for (unsigned half = 0; half < 2; half++)
+		__atomic_fetch_sub(opened_at(mark, half), 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
 	load_close(ingress);
 }
 
-/* Has the INVITE of this dialog no final answer yet? With thousands of others that ring it may seem so too. */
-static bool may_be_early(uint64_t call_id, uint64_t caller_tag)
+static bool is_open(uint64_t begun_by)
 {
-	uint32_t mark = mark_of(call_id, caller_tag);
-	return __atomic_load_n(pending_at(mark, 0), __ATOMIC_SEQ_CST) &&
-	       __atomic_load_n(pending_at(mark, 1), __ATOMIC_SEQ_CST);
+	uint32_t mark = (uint32_t)begun_by;
+	return __atomic_load_n(opened_at(mark, 0), __ATOMIC_RELAXED) &&
+	       __atomic_load_n(opened_at(mark, 1), __ATOMIC_RELAXED);
 }
 
 /* ------- the table ------- */
 
-/* The same for a request of either end. One call may pass twice, and have several callees: all are in one bucket. */
+/* The same for a request of either end. One INVITE may begin several dialogs: all are in one bucket. */
 static uint64_t key_of(const struct dialog *dialog, struct sip_msg *msg)
 {
 	struct {
-		uint64_t call_id, tags;
-		uint32_t direction, ingress, egress, zero;
+		uint64_t call_id, tags, invite;
 	} parts = {
 		.call_id = hash_of_str(msg->callid->body),
 		.tags = hash_of_str(get_from(msg)->tag_value) + hash_of_str(get_to(msg)->tag_value),
-		.direction = dialog->direction,
-		.ingress = dialog->ingress,
-		.egress = dialog->egress,
+		.invite = dialog->invite,
 	};
 	return hash_of(&parts, sizeof(parts)) / BUCKETS * BUCKETS + parts.call_id % BUCKETS;
 }
@@ -234,21 +243,47 @@ static enum call_relayed relayed_by(uint64_t key, enum call_relayed missing)
 	return by;
 }
 
-/* Its media are those of all calls with its Call-ID and caller's tag, whoever is the caller here. */
-static enum media_owner media_owner(struct sip_msg *msg)
+/* The INVITE that began a dialog: by both tags, as either of its ends may have sent the message in hand. */
+struct beginning {
+	uint64_t by_from, by_to;
+};
+
+static struct beginning beginning_of(struct sip_msg *msg, uint32_t invite)
 {
-	uint64_t call_id = hash_of_str(msg->callid->body), from = hash_of_str(get_from(msg)->tag_value),
-		 to = hash_of_str(get_to(msg)->tag_value);
-	size_t bucket = call_id % BUCKETS;
+	return (struct beginning){.by_from = begun_by(msg, get_from(msg)->tag_value, invite),
+				  .by_to = begun_by(msg, get_to(msg)->tag_value, invite)};
+}
+
+static bool is_early(const struct beginning *beginning)
+{
+	return is_open(beginning->by_from) || is_open(beginning->by_to);
+}
+
+static bool has_live_call(struct sip_msg *msg, const struct beginning *beginning)
+{
+	size_t bucket = hash_of_str(msg->callid->body) % BUCKETS;
 	bool found = false;
-	if (may_be_early(call_id, from) || may_be_early(call_id, to))
-		return MEDIA_OF_INVITE;
 	lock_get(lock_of(bucket));
 	for (const struct call *call = table->buckets[bucket]; call && !found; call = call->next)
-		found = !call->ended && call->call_id == call_id &&
-			(call->caller_tag == from || call->caller_tag == to);
+		found = !call->ended && (call->begun_by == beginning->by_from || call->begun_by == beginning->by_to);
 	lock_release(lock_of(bucket));
-	return found ? MEDIA_OF_CALL : MEDIA_OF_NOBODY;
+	return found;
+}
+
+bool calls_share_media(struct sip_msg *msg)
+{
+	if (!table || !read_names(msg))
+		return false;
+	struct beginning beginning = beginning_of(msg, invite_now());
+	return has_live_call(msg, &beginning);
+}
+
+bool calls_are_early(struct sip_msg *msg)
+{
+	if (!table || !read_names(msg))
+		return false;
+	struct beginning beginning = beginning_of(msg, invite_now());
+	return is_early(&beginning);
 }
 
 static enum call_relayed first_offer(const struct dialog *dialog)
@@ -453,18 +488,6 @@ static bool write_request_routes(struct sip_msg *request, char text[TEXT_MAX], s
 	return true;
 }
 
-/* An INVITE that began the dialog has no callee's tag. */
-static bool read_names(struct sip_msg *msg)
-{
-	return parse_headers(msg, HDR_EOH_F, 0) >= 0 && msg->callid && msg->cseq && parse_from_header(msg) >= 0 &&
-	       parse_to_header(msg) >= 0 && get_from(msg)->tag_value.len;
-}
-
-static bool read_ends(struct sip_msg *msg)
-{
-	return read_names(msg) && get_to(msg)->tag_value.len;
-}
-
 /* @p sender: who wrote the From. */
 static void draft_names(struct draft *draft, struct sip_msg *msg, enum end sender)
 {
@@ -572,8 +595,8 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
 	struct call *call = make(&draft);
 	if (!call)
 		return;
-	call->call_id = hash_of_str(response->callid->body);
 	call->caller_tag = hash_of_str(get_from(response)->tag_value);
+	call->begun_by = begun_by(response, get_from(response)->tag_value, dialog->invite);
 	call->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 	begin(call);
 }
@@ -598,16 +621,9 @@ static void free_learned(void *parameter)
 	shm_free(learned);
 }
 
-enum media_owner calls_media_owner(struct sip_msg *msg)
+static str caller_tag_of(struct sip_msg *request, bool forward)
 {
-	if (!table || !read_names(msg))
-		return MEDIA_OF_NOBODY;
-	return media_owner(msg);
-}
-
-static uint64_t caller_tag_of(struct sip_msg *request, bool forward)
-{
-	return hash_of_str(forward ? get_from(request)->tag_value : get_to(request)->tag_value);
+	return forward ? get_from(request)->tag_value : get_to(request)->tag_value;
 }
 
 static struct call *make_learned(const struct dialog *dialog, uint64_t key, struct sip_msg *request, bool forward,
@@ -632,8 +648,8 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	struct call *call = make(&draft);
 	if (!call)
 		return NULL;
-	call->call_id = hash_of_str(request->callid->body);
-	call->caller_tag = caller_tag_of(request, forward);
+	call->caller_tag = hash_of_str(caller_tag_of(request, forward));
+	call->begun_by = begun_by(request, caller_tag_of(request, forward), dialog->invite);
 	call->relayed = first_offer(dialog);
 	return call;
 }
@@ -658,7 +674,7 @@ void calls_learn(const struct dialog *dialog, struct sip_msg *request, bool forw
 	uint64_t key = key_of(dialog, request);
 	/* it may have an offer */
 	bool known = refresh(key, forward ? CALL_RELAYED_CALLER : CALL_RELAYED_CALLEE);
-	known = known || may_be_early(hash_of_str(request->callid->body), caller_tag_of(request, forward));
+	known = known || is_open(begun_by(request, caller_tag_of(request, forward), dialog->invite));
 	struct call **learned = known || !has_room() ? NULL : shm_malloc(sizeof(struct call *));
 	if (!learned)
 		return;
@@ -678,7 +694,9 @@ enum call_ended calls_end(const struct dialog *dialog, struct sip_msg *request, 
 	bool ended = end(key);
 	if (!ended)
 		remember_ended(key, *relayed);
-	if (media_owner(request) != MEDIA_OF_NOBODY)
+	struct beginning beginning = beginning_of(request, dialog->invite);
+	/* the INVITE of a live call has its final answer */
+	if (has_live_call(request, &beginning) || (!ended && is_early(&beginning)))
 		return CALL_OF_SEVERAL;
 	return ended ? CALL_ENDED : CALL_NOT_KNOWN;
 }

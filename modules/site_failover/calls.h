@@ -53,22 +53,21 @@ int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool
 /** All live calls of this node. */
 uint32_t calls_count(void);
 
-/**
- * An INVITE has no final answer, and may have offered; it has one, and @p mark is what calls_pend() returned for it.
- */
-uint32_t calls_pend(struct sip_msg *invite);
-void calls_decided(uint32_t mark);
-
+/** What names this INVITE below, while its transaction's state is current. */
+uint32_t calls_mark(struct sip_msg *invite);
 /** A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE. */
-void calls_open(uint32_t ingress);
-void calls_close(uint32_t ingress);
+void calls_open(uint32_t mark, uint32_t ingress);
+void calls_close(uint32_t mark, uint32_t ingress);
 uint32_t calls_trying(void);
 
 /**
- * Who has the media of this message's dialog: a live call, or an INVITE without a final answer. One that has failed, or
- * a dialog that has ended, must be so here before.
+ * Has the INVITE that began the dialog of this message no final answer yet? With thousands of others that ring it may
+ * seem so too.
  */
-enum media_owner calls_media_owner(struct sip_msg *msg);
+bool calls_are_early(struct sip_msg *msg);
+/** Has that INVITE, which has its final answer, begun a call that lives? The end of this one must be known here before.
+ */
+bool calls_share_media(struct sip_msg *msg);
 
 /** The prober: asks for calls that are due; and for all calls of a peer that came back. */
 void calls_audit(void);

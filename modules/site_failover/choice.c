@@ -10,7 +10,6 @@
 #include <core/mem/mem.h>
 #include <core/rand/fastrand.h>
 #include <core/route.h>
-#include <core/script_cb.h>
 #include <modules/tm/timer.h>
 
 #include "call_state.h"
@@ -195,40 +194,6 @@ int choice_emergency(struct sip_msg *msg)
 	return call_state_set_int(CALL_EMERGENCY, 1) ? -1 : 1;
 }
 
-/*
- * The INVITE in hand may offer before it is sent, and so before its transaction knows that it pends; or it is refused
- * and never has one. A process handles one message after the other.
- */
-static struct {
-	bool pends;
-	uint32_t mark;
-} unsent;
-
-static void pend(struct sip_msg *invite)
-{
-	if (!unsent.pends)
-		unsent.mark = calls_pend(invite);
-	unsent.pends = true;
-}
-
-static void unpend(void)
-{
-	if (unsent.pends)
-		calls_decided(unsent.mark);
-	unsent.pends = false;
-}
-
-static int on_message_done(struct sip_msg *msg, unsigned flags, void *unused)
-{
-	unpend();
-	return 1;
-}
-
-int choice_register(void)
-{
-	return register_script_cb(on_message_done, POST_SCRIPT_CB | REQUEST_CB, NULL);
-}
-
 int choice_select(struct sip_msg *msg, str *group)
 {
 	struct candidate candidates[CANDIDATES_MAX];
@@ -251,8 +216,6 @@ int choice_select(struct sip_msg *msg, str *group)
 	call_state_set_int(CALL_SENT, 0);
 	call_state_set_int(CALL_TRIED, 0);
 	watch_answers(msg);
-	if (msg->REQ_METHOD == METHOD_INVITE && is_route_type(REQUEST_ROUTE))
-		pend(msg);
 	call_state_set_int(CALL_END, clock_word(settings.max_call_ms));
 	return 1;
 }
@@ -357,11 +320,10 @@ static void open_call(struct sip_msg *invite)
 	int ingress = call_state_int(CALL_IN, TOPOLOGY_NONE);
 	if (call_state_int(CALL_OPENED, -1) >= 0)
 		return;
-	pend(invite);
-	if (call_state_set_int(CALL_MARK, (int)unsent.mark) || call_state_set_int(CALL_OPENED, ingress))
+	uint32_t mark = calls_mark(invite);
+	if (call_state_set_int(CALL_MARK, (int)mark) || call_state_set_int(CALL_OPENED, ingress))
 		return;
-	unsent.pends = false;
-	calls_open((uint32_t)ingress);
+	calls_open(mark, (uint32_t)ingress);
 }
 
 static void close_call(void)
@@ -370,27 +332,29 @@ static void close_call(void)
 	if (ingress < 0)
 		return;
 	call_state_set_int(CALL_OPENED, -1);
-	calls_close((uint32_t)ingress);
-	calls_decided((uint32_t)call_state_int(CALL_MARK, 0));
+	calls_close((uint32_t)call_state_int(CALL_MARK, 0), (uint32_t)ingress);
 }
 
-enum media_owner choice_media_given_up(struct sip_msg *msg)
+static bool is_over(struct sip_msg *msg)
+{
+	close_call();
+	return !calls_share_media(msg);
+}
+
+bool choice_media_over(struct sip_msg *msg)
 {
 	int branch;
 	struct cell *cell = NULL;
 	if (is_route_type(CORE_ONREPLY_ROUTE) && site_state.tm.t_check(msg, &branch) == 1)
 		cell = site_state.tm.t_gett();
-	if (cell) {
-		struct call_state_scope scope = call_state_enter(cell);
-		close_call();
-		call_state_leave(scope);
-		/* tm has the transaction of this reply already: the reference is one too many */
-		site_state.tm.t_unref(msg);
-	} else {
-		unpend();
-		close_call();
-	}
-	return calls_media_owner(msg);
+	if (!cell)
+		return is_over(msg);
+	struct call_state_scope scope = call_state_enter(cell);
+	bool over = is_over(msg);
+	call_state_leave(scope);
+	/* tm has the transaction of this reply already: the reference is one too many */
+	site_state.tm.t_unref(msg);
+	return over;
 }
 
 static int none_left(struct sip_msg *msg)
@@ -592,6 +556,7 @@ static void on_answered(struct cell *cell, struct sip_msg *response)
 		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
 		.ingress = (uint32_t)call_state_int(CALL_INGRESS, TOPOLOGY_NONE),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
+		.invite = (uint32_t)call_state_int(CALL_INVITE, 0),
 	};
 	struct dialog dialog;
 	/* the answer's own token, as the BYE will have it: it may be another branch's; without one no BYE would come by

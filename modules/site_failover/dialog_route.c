@@ -55,6 +55,7 @@ int dialog_route_record(struct sip_msg *msg)
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 		.attribute_set = (uint32_t)call_state_int(CALL_ATTRIBUTES, 0),
 		.policy = policy_of_call(),
+		.invite = (uint32_t)call_state_int(CALL_INVITE, 0),
 	};
 	if (msg->msg_flags & FL_RR_ADDED) {
 		LM_ERR("Record-Route was added already\n");
@@ -166,6 +167,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 		calls_learn(dialog, msg, way.forward, &hop);
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
+	call_state_set_int(CALL_INVITE, (int)dialog->invite);
 	if (dialog->policy & DIALOG_INGRESS_SECURED)
 		call_state_set_int(CALL_SECURED, way.forward ? CALL_SECURED_SENDER : CALL_SECURED_RECEIVER);
 	call_state_set_int(CALL_IN, (int)way.from);
@@ -191,7 +193,7 @@ int dialog_route_follow(struct sip_msg *msg)
 
 static bool is_same(const struct dialog *a, const struct dialog *b)
 {
-	return a->direction == b->direction && a->ingress == b->ingress && a->egress == b->egress;
+	return a->invite == b->invite && a->ingress == b->ingress && a->egress == b->egress;
 }
 
 /* The one that is @p wanted, else the first of its direction, the nearest to the callee. */
@@ -266,6 +268,7 @@ int dialog_route_answers(struct sip_msg *msg)
 	call_state_set_int(CALL_IN, (int)dialog.ingress);
 	call_state_set_int(CALL_OUT, (int)dialog.egress);
 	call_state_set_int(CALL_SECURED, dialog.policy & DIALOG_INGRESS_SECURED ? CALL_SECURED_SENDER : 0);
+	call_state_set_int(CALL_INVITE, (int)dialog.invite);
 	return call_state_set_str(CALL_GROUP, str_of(ends.ingress.group)) ||
 			       call_state_set_str(CALL_OUT_GROUP, str_of(ends.egress.group))
 		       ? -1

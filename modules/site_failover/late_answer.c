@@ -455,11 +455,19 @@ int late_answer_end(struct sip_msg *msg)
 /* Whose 2xx may have an answer to an offer: where it is refused, its sender has changed the session already. */
 enum { SESSION_METHODS = METHOD_INVITE | METHOD_UPDATE | METHOD_PRACK };
 
+static bool is_early(struct cell *cell, struct sip_msg *answer)
+{
+	struct call_state_scope scope = call_state_enter(cell);
+	bool early = calls_are_early(answer);
+	call_state_leave(scope);
+	return early;
+}
+
 /* Nobody but the callee can end an early dialog, and its INVITE may have others: it goes on as it was. */
-static bool ends_session(struct sip_msg *answer)
+static bool ends_session(struct cell *cell, struct sip_msg *answer)
 {
 	unsigned method = get_cseq(answer)->method_id;
-	return method == METHOD_INVITE || (method & SESSION_METHODS && calls_media_owner(answer) != MEDIA_OF_INVITE);
+	return method == METHOD_INVITE || (method & SESSION_METHODS && !is_early(cell, answer));
 }
 
 /* A BYE of ours in the place of someone whose numbers we do not know: higher than he ever comes. */
@@ -488,13 +496,7 @@ static void answers_unlock(struct cell *cell)
 /* We end the dialog of @p msg, as site_dialog() found it for the request: no BYE of theirs will. */
 static void end_call(struct sip_msg *msg)
 {
-	bool forward = (call_state_int(CALL_SIDE, SIDE_OPERATOR) == SIDE_OPERATOR) ==
-		       (call_state_int(CALL_DIRECTION, TO_SERVICE) == TO_SERVICE);
-	struct dialog dialog = {
-		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
-		.ingress = (uint32_t)call_state_int(forward ? CALL_IN : CALL_OUT, TOPOLOGY_NONE),
-		.egress = (uint32_t)call_state_int(forward ? CALL_OUT : CALL_IN, TOPOLOGY_NONE),
-	};
+	struct dialog dialog = {.invite = (uint32_t)call_state_int(CALL_INVITE, 0)};
 	enum call_relayed unused;
 	calls_end(&dialog, msg, &unused);
 }
@@ -575,7 +577,7 @@ static int refuse_requester(struct cell *cell, int branch, struct sip_msg *msg, 
 	if (branch < 0 || !(in_dialog || (choice_watches(cell) && starts_call(cell))) ||
 	    (cell->uas.status >= 200 && (!in_dialog || cell->uas.status < 300)))
 		return -ENOENT;
-	if (in_dialog && ends_session(msg))
+	if (in_dialog && ends_session(cell, msg))
 		ends_read(cell, branch, msg, ends);
 	if (cell->uas.status >= 300)
 		return 0;
@@ -665,7 +667,7 @@ int late_answer_end_dialog(struct sip_msg *msg, int code, str *reason)
 int bind_site_failover(struct site_failover_api *api)
 {
 	api->refuse_answer = late_answer_refuse;
-	api->media_given_up = choice_media_given_up;
+	api->media_over = choice_media_over;
 	return 0;
 }
 

@@ -38,9 +38,7 @@ int choice_next(struct sip_msg *msg);
 /** failure_route: may another peer be tried? 1, -1. */
 int choice_retry(struct sip_msg *msg);
 /** See site_failover_api.h. */
-enum media_owner choice_media_given_up(struct sip_msg *msg);
-/** Before the start: what site_select() began ends with the message. 0 or -1. */
-int choice_register(void);
+bool choice_media_over(struct sip_msg *msg);
 /** True if the transaction is a call that site_select() placed. */
 struct cell;
 bool choice_watches(const struct cell *cell);

@@ -7,7 +7,7 @@
 #include <core/socket_info.h>
 
 #include "call_state.h"
-#include "dialog_token.h"
+#include "dialog_message.h"
 #include "glue.h"
 #include "place.h"
 #include "region.h"
@@ -103,6 +103,16 @@ static bool starts_dialog(struct sip_msg *msg)
 	       get_to(msg)->tag_value.len == 0;
 }
 
+static int begin_dialog(struct sip_msg *msg, enum side side)
+{
+	struct topology_settings settings;
+	if (site_settings(&settings))
+		return -3;
+	call_state_set_int(CALL_DIRECTION, side == SIDE_OPERATOR ? TO_SERVICE : TO_OPERATOR);
+	call_state_set_int(CALL_INVITE, (int)dialog_message_invite(msg, settings.dialog_key));
+	return 1;
+}
+
 int sender_identify(struct sip_msg *msg)
 {
 	struct sender_found found = {};
@@ -119,9 +129,7 @@ int sender_identify(struct sip_msg *msg)
 	if (call_state_set_int(CALL_SIDE, found.side) || call_state_set_str(CALL_GROUP, str_of(found.group)) ||
 	    call_state_set_int(CALL_IN, (int)found.peer))
 		return -1;
-	if (starts_dialog(msg))
-		call_state_set_int(CALL_DIRECTION, found.side == SIDE_OPERATOR ? TO_SERVICE : TO_OPERATOR);
-	return 1;
+	return starts_dialog(msg) ? begin_dialog(msg, found.side) : 1;
 }
 
 int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1])

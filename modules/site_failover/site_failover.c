@@ -384,7 +384,7 @@ static int mod_init(void)
 		return -1;
 	}
 	tls_errors_init();
-	return choice_register() < 0 || prober_register() < 0 ? -1 : 0;
+	return prober_register() < 0 ? -1 : 0;
 }
 
 static int child_init(int rank)

@@ -10,7 +10,6 @@
 #include <core/mem/mem.h>
 #include <core/mem/shm_mem.h>
 #include <core/timer.h>
-#include <core/ut.h>
 
 enum {
 	BUCKETS = 8192, /* a power of 2 */
@@ -21,8 +20,6 @@ enum {
 	WAITS_S = 40,           /* longer than 64*T1: whoever offered has given up */
 	INVITE_WAITS_S = 310,   /* longer than it may ring */
 	DIALOGS_ROOM = 1 << 20, /* for dialogs, whatever the limit is */
-	DELETE_STEP_US = 500,   /* between two looks whether rtpengine has deleted */
-	DELETE_STEPS = 500,     /* 250 ms, no longer than a SIP worker waits for rtpengine itself */
 };
 
 enum end { CALLEE, CALLER, ENDS };
@@ -53,7 +50,6 @@ struct dialog {
 
 struct table {
 	gen_lock_t locks[LOCKS];
-	char deleted[LOCKS][AGREEMENT_ID_LENGTH]; /* which dialog rtpengine is deleting, of the buckets of each lock */
 	size_t limit, used, dialogs;
 	struct dialog *buckets[BUCKETS];
 };
@@ -134,24 +130,6 @@ static uint32_t bucket_lock(const struct agreement_id *id)
 static void bucket_unlock(uint32_t bucket)
 {
 	lock_release(&table->locks[bucket % LOCKS]);
-}
-
-static bool is_deleted_now(uint32_t bucket, const struct agreement_id *id)
-{
-	return memcmp(table->deleted[bucket % LOCKS], id->digest, AGREEMENT_ID_LENGTH) == 0;
-}
-
-/* Once rtpengine has deleted what had this name. */
-static uint32_t bucket_lock_for_offer(const struct agreement_id *id)
-{
-	uint32_t bucket = bucket_lock(id);
-
-	for (int i = 0; i < DELETE_STEPS && is_deleted_now(bucket, id); i++) {
-		bucket_unlock(bucket);
-		sleep_us(DELETE_STEP_US);
-		bucket_lock(id);
-	}
-	return bucket;
 }
 
 /* The place of the pointer to it, or of the NULL at the end. */
@@ -268,7 +246,7 @@ static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 
 int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp)
 {
-	uint32_t bucket = bucket_lock_for_offer(id);
+	uint32_t bucket = bucket_lock(id);
 	struct dialog *dialog = dialog_open(bucket, id);
 
 	if (dialog)
@@ -533,56 +511,16 @@ void agreement_exchange_free(struct agreement_exchange *exchange)
 
 /* ------- the end ------- */
 
-static uint32_t version_of(const struct dialog *dialog)
-{
-	return dialog ? dialog->version : 0;
-}
-
-uint32_t agreement_version(const struct agreement_id *id)
-{
-	uint32_t bucket = bucket_lock(id), version = version_of(*dialog_find(bucket, id));
-
-	bucket_unlock(bucket);
-	return version;
-}
-
-int agreement_forget(const struct agreement_id *id, uint32_t version, bool *by_caller)
+int agreement_forget(const struct agreement_id *id, bool *by_caller)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog **place = dialog_find(bucket, id);
-	int result = version_of(*place) != version ? -EAGAIN : *place ? 0 : -ENOENT;
+	int result = *place ? 0 : -ENOENT;
 
-	if (result == 0) {
+	if (*place) {
 		*by_caller = (*place)->offered_by_caller;
 		dialog_remove(place);
 	}
 	bucket_unlock(bucket);
 	return result;
-}
-
-/* An answer that came too late is no new call. */
-static bool has_begun(const struct dialog *dialog)
-{
-	return dialog &&
-	       (dialog->offer || dialog->transaction.number || dialog->waits[CALLER] || dialog->waits[CALLEE]);
-}
-
-int agreement_delete(const struct agreement_id *id)
-{
-	uint32_t bucket = bucket_lock(id);
-	bool begun = has_begun(*dialog_find(bucket, id));
-
-	if (!begun)
-		memcpy(table->deleted[bucket % LOCKS], id->digest, AGREEMENT_ID_LENGTH);
-	bucket_unlock(bucket);
-	return begun ? -EALREADY : 0;
-}
-
-void agreement_deleted(const struct agreement_id *id)
-{
-	uint32_t bucket = bucket_lock(id);
-
-	if (is_deleted_now(bucket, id))
-		memset(table->deleted[bucket % LOCKS], 0, AGREEMENT_ID_LENGTH);
-	bucket_unlock(bucket);
 }

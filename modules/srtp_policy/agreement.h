@@ -17,7 +17,7 @@
 
 enum { AGREEMENT_ID_LENGTH = 32 };
 
-/** Of a dialog, by its Call-ID and the caller's tag. */
+/** Of a dialog, by its Call-ID, the caller's tag and the INVITE that began it. */
 struct agreement_id {
 	char digest[AGREEMENT_ID_LENGTH + 1];
 };
@@ -99,20 +99,10 @@ int agreement_undo(const struct agreement_id *id, const struct agreement_transac
 int agreement_read(const struct agreement_id *id, struct agreement_exchange *exchange);
 void agreement_exchange_free(struct agreement_exchange *exchange);
 
-/** Changes with each offer, each answer, and what came to nothing; 0: it is not known. */
-uint32_t agreement_version(const struct agreement_id *id);
-
 /**
- * The dialog is over, if it still has this version. Returns 0; -EAGAIN: it has another; or -ENOENT: nothing was offered
- * in it. @p by_caller: who made an offer, and has spoken to rtpengine.
+ * The dialog is over. Returns 0, or -ENOENT: nothing was offered in it. @p by_caller: who made an offer, and has spoken
+ * to rtpengine.
  */
-int agreement_forget(const struct agreement_id *id, uint32_t version, bool *by_caller);
-
-/**
- * rtpengine is told to delete a dialog that was forgotten, and has done so: an offer between the two waits, so that it
- * is not deleted with the others. Returns 0; or -EALREADY: there is a new offer already, and nothing must be deleted.
- */
-int agreement_delete(const struct agreement_id *id);
-void agreement_deleted(const struct agreement_id *id);
+int agreement_forget(const struct agreement_id *id, bool *by_caller);
 
 #endif

@@ -49,8 +49,9 @@ static struct names names_of(unsigned group, unsigned peer, enum call_secured bi
 
 struct request {
 	struct names requester, answerer;
-	bool by_caller; /* the requester began the dialog */
-	bool within;    /* of a reply: its request did not begin it, or is not known any more */
+	bool by_caller;  /* the requester began the dialog */
+	bool within;     /* of a reply: its request did not begin it, or is not known any more */
+	unsigned invite; /* that began the dialog, see dialog_message_invite() */
 	enum call_relayed relayed;
 };
 
@@ -67,6 +68,7 @@ static void read_request(struct request *request)
 	request->requester = names_of(CALL_GROUP, CALL_IN, CALL_SECURED_SENDER);
 	request->answerer = names_of(CALL_OUT_GROUP, CALL_OUT, CALL_SECURED_RECEIVER);
 	request->by_caller = is_by_caller();
+	request->invite = (unsigned)call_state_int(CALL_INVITE, 0);
 	request->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 }
 
@@ -131,13 +133,25 @@ static str tag_of_caller(struct sip_msg *msg, const struct request *request)
 	return request->by_caller ? get_from(msg)->tag_value : get_to(msg)->tag_value;
 }
 
-static int find_dialog(struct sip_msg *msg, str tag, struct agreement_id *id)
+/* What is the media's own among all of its Call-ID. */
+static int find_media(struct sip_msg *msg, const struct request *request, char digest[MD5_LEN + 1])
 {
-	str source[] = {STR_NULL, str_init("\n"), tag};
+	char invite[sizeof("\n4294967295")];
+	str source[] = {tag_of_caller(msg, request), {.s = invite}};
 
-	if (!msg->callid || tag.len <= 0)
+	if (source[0].len <= 0)
 		return -EINVAL;
-	source[0] = msg->callid->body;
+	source[1].len = snprintf(invite, sizeof(invite), "\n%u", request->invite);
+	MD5StringArray(digest, source, 2);
+	digest[MD5_LEN] = '\0';
+	return 0;
+}
+
+static int find_dialog(struct sip_msg *msg, char digest[MD5_LEN + 1], struct agreement_id *id)
+{
+	if (!msg->callid)
+		return -EINVAL;
+	str source[] = {msg->callid->body, str_init("\n"), str_of(digest)};
 	MD5StringArray(id->digest, source, 3);
 	id->digest[AGREEMENT_ID_LENGTH] = '\0';
 	return 0;
@@ -186,12 +200,10 @@ int parties_find(struct sip_msg *msg, struct parties *parties)
 	last.known = false;
 	find_request(msg, &request);
 	parties->from_caller = request.by_caller != reply;
-	str tag = tag_of_caller(msg, &request);
-	if (find_dialog(msg, tag, &parties->id) || find_ends(&request, reply, parties))
+	if (find_media(msg, &request, parties->media) || find_dialog(msg, parties->media, &parties->id) ||
+	    find_ends(&request, reply, parties))
 		return -ENOENT;
 	parties->within = reply ? request.within : has_to_tag(msg);
-	MD5StringArray(parties->tag, &tag, 1);
-	parties->tag[MD5_LEN] = '\0';
 	meet(&parties->sender, &parties->receiver);
 	last.known = true;
 	last.id = msg->id;
@@ -305,25 +317,24 @@ int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
 	struct request request;
 
 	find_request(msg, &request);
-	str source = tag_of_caller(msg, &request);
-	if (source.len <= 0)
+	if (find_media(msg, &request, digest))
 		return -EINVAL;
-	MD5StringArray(digest, &source, 1);
 	write_tag(digest, caller, tag);
 	return 0;
 }
 
 void party_tag(const struct parties *parties, bool caller, char tag[MEDIA_TAG_LENGTH + 1])
 {
-	write_tag(parties->tag, caller, tag);
+	write_tag(parties->media, caller, tag);
 }
 
 int media_dialog(struct sip_msg *msg, struct agreement_id *id)
 {
+	char digest[MD5_LEN + 1];
 	struct request request;
 
 	find_request(msg, &request);
-	return find_dialog(msg, tag_of_caller(msg, &request), id);
+	return find_media(msg, &request, digest) ? -EINVAL : find_dialog(msg, digest, id);
 }
 
 struct agreement_transaction media_transaction(struct sip_msg *msg, const struct parties *parties, bool answers)

@@ -22,7 +22,7 @@ struct parties {
 	bool from_caller; /**< the sender of this message began the dialog */
 	bool within;      /**< by a request that did not begin it */
 	struct agreement_id id;
-	char tag[MD5_LEN + 1]; /**< of the caller, see media_tag() */
+	char media[MD5_LEN + 1]; /**< how its media are called, see media_tag() */
 };
 
 /** By the state of the call. Returns 0, or -ENOENT: it has none, or the topology lost a group. */
@@ -48,7 +48,9 @@ enum { MEDIA_TAG_LENGTH = MD5_LEN + sizeof("-caller") - 1 };
 
 /**
  * How rtpengine calls an end of the dialog: by our own tags, the same whatever To tag an answer has, so that each new
- * answer changes the leg that was offered. They are of the caller's tag, and nothing but letters, digits and '-'.
+ * answer changes the leg that was offered. They are of the caller's tag and the INVITE that began the dialog, so that
+ * of INVITEs with the same Call-ID and From tag (forks of a proxy before us, a retry after a 422) each has its own
+ * media. Nothing but letters, digits and '-'.
  */
 int media_tag(struct sip_msg *msg, bool caller, char tag[MEDIA_TAG_LENGTH + 1]);
 /** The same where the parties are known. */

@@ -225,8 +225,7 @@ int relay_restore(struct sip_msg *msg)
 struct later {
 	struct later *next;
 	struct receive_info rcv;
-	const struct parties *parties; /* in this block; NULL: to be deleted */
-	struct agreement_id id;
+	const struct parties *parties;  /* in this block; NULL: to be deleted */
 	char tag[MEDIA_TAG_LENGTH + 1]; /* of an end that spoke */
 	str call_id;                    /* in this block */
 };
@@ -345,15 +344,13 @@ int relay_restore_next(void)
 
 int relay_delete_later(struct sip_msg *msg)
 {
-	struct agreement_id id;
 	char tag[MEDIA_TAG_LENGTH + 1];
 
-	if (media_dialog(msg, &id) || media_tag(msg, media_begun_by_caller(msg), tag))
+	if (media_tag(msg, media_begun_by_caller(msg), tag))
 		return -EINVAL;
 	struct later *later = later_new(msg, NULL);
 	if (!later)
 		return -ENOMEM;
-	later->id = id;
 	memcpy(later->tag, tag, sizeof(tag));
 	return queue_put(&queues->deleted, DELETED_MAX, later);
 }
@@ -367,11 +364,7 @@ int relay_delete_next(void)
 		return -ENOENT;
 	snprintf(words, sizeof(words), "from-tag=%s delete-delay=0", later->tag);
 	struct relayed call = relayed_of(later);
-	/* a call that began again ends again, and is deleted then */
-	if (agreement_delete(&later->id) == 0) {
-		tell(&call, "rtpengine_delete", words, (struct span){0});
-		agreement_deleted(&later->id);
-	}
+	tell(&call, "rtpengine_delete", words, (struct span){0});
 	shm_free(later);
 	return 0;
 }

@@ -39,11 +39,11 @@ int relay_restore_later(struct sip_msg *msg);
 int relay_restore_next(void);
 
 /**
- * The dialog of this message is over and forgotten: relay_delete_next() in another process lets rtpengine delete it,
- * unless it has a new offer by then. Returns 0, -EINVAL or -ENOMEM.
+ * The dialog of this message is over: relay_delete_next() in another process lets rtpengine delete its media. Returns
+ * 0, -EINVAL or -ENOMEM.
  */
 int relay_delete_later(struct sip_msg *msg);
-/** Deletes one; by one process only. Returns 0; -ENOENT: there is no other. */
+/** Deletes one. Returns 0; -ENOENT: there is no other. */
 int relay_delete_next(void);
 
 /** Returns 0 or -ENOMEM. */

@@ -183,47 +183,30 @@ static int ki_srtp_policy_waiting(struct sip_msg *msg)
 	return 1;
 }
 
-/*
- * Who still has the media; nobody: it is forgotten. An INVITE that came in between has its own word in site_failover
- * before its offer is remembered: then the second look finds it.
- */
-static enum media_owner forget(struct sip_msg *msg, const struct agreement_id *id)
+static int end_media(struct sip_msg *msg)
 {
-	enum media_owner owner;
-	bool by_caller = true;
-	int result = -EAGAIN;
+	struct agreement_id id;
+	bool by_caller;
 
-	do {
-		uint32_t version = agreement_version(id);
-		owner = policy_state.site.media_given_up(msg);
-		if (owner == MEDIA_OF_NOBODY)
-			result = agreement_forget(id, version, &by_caller);
-	} while (owner == MEDIA_OF_NOBODY && result == -EAGAIN);
+	if (media_dialog(msg, &id))
+		return -1;
+	if (!policy_state.site.media_over(msg))
+		return 2;
 	/* of an offer in an early dialog's UPDATE neither the INVITE nor a BYE knows */
-	if (result == 0)
+	if (agreement_forget(&id, &by_caller) == 0)
 		media_begins(msg, by_caller);
-	return owner;
+	if (!media_may_be_relayed(msg) || relay_delete_later(msg) == 0)
+		return 1;
+	LM_WARN("call %.*s is left to rtpengine's own timeout\n", STR_FMT(&msg->callid->body));
+	return -1;
 }
 
 static int ki_srtp_policy_end(struct sip_msg *msg)
 {
-	struct agreement_id id;
-	int result = 1;
+	int result = end_media(msg);
 
-	if (media_dialog(msg, &id)) {
-		leave_transaction(msg);
-		return -1;
-	}
-	enum media_owner owner = forget(msg, &id);
-	/* an INVITE that pends may have the same CSeq, and then the offer that waits is its own as well */
-	if (owner == MEDIA_OF_CALL)
-		ki_srtp_policy_restore(msg);
-	else if (owner == MEDIA_OF_NOBODY && media_may_be_relayed(msg) && relay_delete_later(msg)) {
-		LM_WARN("call %.*s is left to rtpengine's own timeout\n", STR_FMT(&msg->callid->body));
-		result = -1;
-	}
 	leave_transaction(msg);
-	return owner == MEDIA_OF_NOBODY ? result : 2;
+	return result;
 }
 
 static int w_srtp_policy_restore(struct sip_msg *msg, char *unused1, char *unused2)

@@ -282,6 +282,7 @@ class LateAnswer(CustomHeader):
                          if "dialog_key" in sql)
             key = store.execute(f"SELECT dialog_key FROM {table}").fetchone()[0]
         state = bytes([direction]) + (1).to_bytes(3, "big") + (2).to_bytes(3, "big") + attributes.to_bytes(4, "big")
+        state += bytes(3)
         mac = hashlib.blake2b(state + f"{call_id}\n{caller_tag}".encode(), key=key, digest_size=32).digest()[:10]
         return base64.urlsafe_b64encode(state + mac).decode()
 
@@ -307,7 +308,7 @@ class LateAnswer(CustomHeader):
             text = self.token(call_id)
             return text[:-1] + ("A" if text[-1] != "A" else "B")
         for text in (lambda call_id: self.token("another"), lambda call_id: self.token(call_id, caller_tag="3"),
-                     lambda call_id: "A" * 28, lambda call_id: "x", changed):
+                     lambda call_id: "A" * 32, lambda call_id: "x", changed):
             call_id = token("late")
             self.header(self.late(call_id, text(call_id)), None)
 

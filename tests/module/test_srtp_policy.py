@@ -18,7 +18,7 @@ from harness.ports import free_port
 from harness.relay import Relay
 from harness.rtp import crypto_line
 from harness.rtpengine import Rtpengine, bencode, debian13, installed_version
-from harness.sip import Endpoint, sdp
+from harness.sip import Endpoint, sdp, token
 from harness.wait import wait_until
 
 LUA = pathlib.Path(__file__).resolve().parent / "srtp_policy.lua"
@@ -233,14 +233,27 @@ class Checks:
                 answer = self.ask(sender, "", to=to, verb=verb)
                 said, tags = answer.get("X-Flags").split(" from-tag=")
                 self.assertEqual((said, self.result(answer)[1]), (flags, 1))
-                caller = hashlib.md5(answer.tag("From").encode()).hexdigest()
                 offerer, other = ("caller", "callee") if verb == "offer" else ("callee", "caller")
-                self.assertEqual(tags, f"{caller}-{offerer} to-tag={caller}-{other}")
+                self.assertRegex(tags, rf"^([0-9a-f]{{32}})-{offerer} to-tag=\1-{other}$")
         for to, label in (("optional", "trunkgate-0-0"), ("srtp", None)):
             answer = self.ask("plain", "", to=to, verb="answer")
             self.assertEqual(re.findall(" label=(.*)", answer.get("X-Flags")), [label] if label else [])
         answer = self.ask("plain", "", verb="nonsense")
         self.assertEqual((answer.get("X-Flags") or "", self.result(answer)[1]), ("", -1))
+
+    def test_of_invites_with_the_same_tag_each_has_media_of_its_own(self):
+        tag, branch = token("from"), token("z9hG4bK")
+
+        def tag_of(tag=tag, branch=branch, cseq=1):
+            def changes(message):
+                message.set("From", f"<sip:a@b>;tag={tag}")
+                message.set("Via", self.peer["plain"].via(branch))
+                message.set("CSeq", f"{cseq} INVITE")
+            return re.search("from-tag=([0-9a-f]{32})-caller ", self.ask("plain", "", changes=changes,
+                                                                         verb="offer").get("X-Flags")).group(1)
+
+        self.assertEqual(tag_of(), tag_of())
+        self.assertEqual(len({tag_of(), tag_of(tag=tag + "x"), tag_of(branch=branch + "x"), tag_of(cseq=2)}), 4)
 
     def relayed(self, sender, made, body=PLAIN, to="srtp", **headers):
         """What is said of an SDP that rtpengine made of the offer; None: it answers with an error."""
@@ -268,7 +281,7 @@ class Checks:
 
     def within(self, queries, sender="optional", to="optional", body=PLAIN, to_tag=";tag=caller"):
         """What is said of an offer of the callee in a dialog that is not known here; queries: rtpengine's answers."""
-        queries, tag = iter(queries), hashlib.md5(b"caller").hexdigest()
+        queries, tag = iter(queries), hashlib.md5(b"caller\n0").hexdigest()
 
         def changes(message):
             message.headers = [[name, value + to_tag if name == "To" else value] for name, value in message.headers]

@@ -4,8 +4,12 @@
 #include "dialog_token.h"
 
 static const uint8_t key[DIALOG_KEY_SIZE] = "0123456789abcdef0123456789abcde";
-static const struct dialog sample = {
-	.direction = TO_OPERATOR, .policy = 63, .ingress = 0xffffff, .egress = 1, .attribute_set = 0xfedcba98};
+static const struct dialog sample = {.direction = TO_OPERATOR,
+				     .policy = 63,
+				     .ingress = 0xffffff,
+				     .egress = 1,
+				     .attribute_set = 0xfedcba98,
+				     .invite = 0xabcdef};
 
 #define ID(call, from, to)                                                                                             \
 	(struct dialog_id)                                                                                             \
@@ -28,6 +32,7 @@ static void test_token_brings_every_field_back(void **state)
 	assert_int_equal(back.ingress, sample.ingress);
 	assert_int_equal(back.egress, sample.egress);
 	assert_int_equal(back.attribute_set, sample.attribute_set);
+	assert_int_equal(back.invite, sample.invite);
 }
 
 static void test_token_of_another_call_is_refused(void **state)
