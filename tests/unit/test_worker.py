@@ -448,6 +448,8 @@ class WorkerTest(unittest.TestCase):
         self.with_snapshot()
         client = self.client()
         until(lambda: os.path.exists(self.store + ".snapshot"), "a snapshot")
+        until(lambda: [target for _, target in self.descriptors_of_the_store()].count(self.store + "-wal") == 1,
+              "the connection of its own is closed")
         link = os.path.join(self.folder.name, "link.csv")
         os.symlink(self.store, link)
         hard = os.path.join(self.folder.name, "hard.csv")
