@@ -268,9 +268,15 @@ static bool is_excluded(const struct line *line, bool in_section, const struct s
 	return !dtls_allowed(policy) && attribute(line, "fingerprint", &value);
 }
 
-static enum sdp_reason judge_plain(const struct sdp_section *section, const struct srtp_policy *policy)
+/* @p index: of the section, from 0. */
+static bool is_required(const struct srtp_policy *policy, unsigned index)
 {
-	if (section->secured_by || policy->mode != SRTP_REQUIRED)
+	return policy->mode == SRTP_REQUIRED || (policy->mode == SRTP_OPTIONAL && policy->kept >> index & 1);
+}
+
+static enum sdp_reason judge_plain(const struct sdp_section *section, bool required)
+{
+	if (section->secured_by || !required)
 		return SDP_ACCEPTABLE;
 	return section->suites || section->unusable_keys ? SDP_NO_ALLOWED_SUITE : SDP_PLAIN;
 }
@@ -291,7 +297,7 @@ static enum sdp_reason judge_tls(const struct sdp_section *section)
 	return section->fingerprint ? SDP_NO_ALLOWED_PROFILE : SDP_NO_FINGERPRINT;
 }
 
-static enum sdp_reason judge(struct sdp_section *section, const struct srtp_policy *policy)
+static enum sdp_reason judge(struct sdp_section *section, unsigned index, const struct srtp_policy *policy)
 {
 	bool is_rtp = section->kind != SDP_OTHER;
 	section->secured_by = (is_rtp && section->suites & suites_allowed(policy) ? SDP_SDES : 0) |
@@ -299,7 +305,7 @@ static enum sdp_reason judge(struct sdp_section *section, const struct srtp_poli
 	if (section->rejected)
 		return SDP_ACCEPTABLE;
 	if (section->kind == SDP_AVP || section->kind == SDP_OTHER)
-		return judge_plain(section, policy);
+		return judge_plain(section, is_required(policy, index));
 	if (policy->mode == SRTP_FORBIDDEN)
 		return SDP_SECURED;
 	return section->kind == SDP_TLS ? judge_tls(section) : judge_savp(section);
@@ -371,7 +377,8 @@ static void section_end(struct reader *reader)
 		return;
 	reader->current->fingerprint = reader->current->fingerprint && reader->current->setup;
 	reader->current->rejected = reader->current->port == 0 && !reader->bundle_only;
-	fault(reader->verdict, judge(reader->current, reader->policy), reader->verdict->count);
+	unsigned number = reader->verdict->count;
+	fault(reader->verdict, judge(reader->current, number - 1, reader->policy), number);
 	reader->bundle_only = false;
 }
 
@@ -463,14 +470,24 @@ enum sdp_reason sdp_check(struct span sdp, const struct srtp_policy *policy, str
 
 bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy *receiver)
 {
-	for (unsigned i = 0; i < verdict->count && receiver->mode == SRTP_REQUIRED; i++) {
-		if (verdict->sections[i].rejected || verdict->sections[i].kind != SDP_OTHER)
+	for (unsigned i = 0; i < verdict->count; i++) {
+		if (!is_required(receiver, i) || verdict->sections[i].rejected ||
+		    verdict->sections[i].kind != SDP_OTHER)
 			continue;
 		verdict->reason = SDP_PLAIN;
 		verdict->section = i + 1;
 		return true;
 	}
 	return false;
+}
+
+uint32_t sdp_secured(const struct sdp_verdict *verdict)
+{
+	uint32_t secured = 0, plain = 0;
+	for (unsigned i = 0; i < verdict->count; i++)
+		if (!verdict->sections[i].rejected)
+			*(verdict->sections[i].secured_by ? &secured : &plain) |= 1u << i;
+	return secured && !plain ? UINT32_MAX : secured;
 }
 
 long sdp_remove_suites(struct span sdp, const struct srtp_policy *policy, char *out, size_t size)

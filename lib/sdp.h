@@ -65,9 +65,9 @@ struct sdp_verdict {
 /**
  * Is the SDP acceptable once sdp_remove_suites() has been applied? Fills @p verdict whatever the result, which is its
  * reason. Required: each section that is not rejected is secured by an allowed suite or profile. Optional: plain
- * sections are fine, those on an SRTP profile are held to the same. Forbidden: no SRTP profile; keys on RTP/AVP are an
- * offer that may be ignored, so they are only removed. An SDP that may hold nothing excluded at all (what rtpengine
- * wrote) must also have removable = 0.
+ * sections are fine but for those that policy.kept names; those on an SRTP profile are held to the same. Forbidden: no
+ * SRTP profile; keys on RTP/AVP are an offer that may be ignored, so they are only removed. An SDP that may hold
+ * nothing excluded at all (what rtpengine wrote) must also have removable = 0.
  */
 enum sdp_reason sdp_check(struct span sdp, const struct srtp_policy *policy, struct sdp_verdict *verdict);
 
@@ -83,6 +83,9 @@ long sdp_remove_suites(struct span sdp, const struct srtp_policy *policy, char *
  * fault in @p verdict, which sdp_check() of the sender's policy has filled.
  */
 bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy *receiver);
+
+/** Bits of the sections that are secured, 1 is the first; all 32 if there is no other that is not rejected. */
+uint32_t sdp_secured(const struct sdp_verdict *verdict);
 
 /** Short name of a reason for counters and logs ("no-allowed-suite"). */
 const char *sdp_reason_name(enum sdp_reason reason);

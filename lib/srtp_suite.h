@@ -37,6 +37,7 @@ struct srtp_policy {
 	enum srtp_mode mode;
 	uint32_t suites;   /**< bits of srtp_suites[] */
 	uint32_t profiles; /**< bits of srtp_profiles[]; 0: no DTLS-SRTP */
+	uint32_t kept;     /**< SRTP_OPTIONAL: bits of the media sections that must be secured; 1 is the first */
 };
 
 /** The sets where nothing is configured: AES_CM_128_HMAC_SHA1_80 and its DTLS-SRTP profile. */

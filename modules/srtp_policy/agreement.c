@@ -22,9 +22,6 @@ enum {
 	DIALOGS_ROOM = 1 << 20, /* for dialogs, whatever the limit is */
 };
 
-enum end { CALLEE, CALLER, ENDS };
-_Static_assert(1 << CALLEE == MEDIA_CALLEE && 1 << CALLER == MEDIA_CALLER, "bits of a label");
-
 struct text {
 	uint32_t length;
 	char bytes[];
@@ -37,14 +34,14 @@ struct dialog {
 	bool offered_by_caller;
 	struct text *offer, *answer;              /* in force; NULL: not known */
 	struct agreement_transaction transaction; /* of the offer in force */
-	struct text *pending[ENDS];
-	struct agreement_transaction waiting_in[ENDS];
-	bool waits[ENDS]; /* an offer of this end does, though its text may not be kept */
-	uint32_t done[ENDS]
+	struct text *pending[MEDIA_ENDS];
+	struct agreement_transaction waiting_in[MEDIA_ENDS];
+	bool waits[MEDIA_ENDS]; /* an offer of this end does, though its text may not be kept */
+	uint32_t done[MEDIA_ENDS]
 		     [2]; /* highest CSeq that was answered for good, by who sent the request: of others, of INVITE */
-	ticks_t offered[ENDS];
-	uint32_t version; /* counts offers, answers and what came to nothing, from 1 */
-	uint8_t waiting;  /* bits 1 << end: whose waiting offer is secured */
+	ticks_t offered[MEDIA_ENDS];
+	uint32_t version;            /* counts offers, answers and what came to nothing, from 1 */
+	uint32_t offers[MEDIA_ENDS]; /* what the last offer of this end secures */
 	struct media_label secured;
 };
 
@@ -85,7 +82,7 @@ static void dialog_free(struct dialog *dialog)
 {
 	text_free(&dialog->offer);
 	text_free(&dialog->answer);
-	for (enum end end = CALLEE; end < ENDS; end++)
+	for (enum media_end end = MEDIA_CALLEE; end < MEDIA_ENDS; end++)
 		text_free(&dialog->pending[end]);
 	shm_free(dialog);
 	__atomic_fetch_sub(&table->used, sizeof(*dialog), __ATOMIC_RELAXED);
@@ -142,9 +139,17 @@ static struct dialog **dialog_find(uint32_t bucket, const struct agreement_id *i
 	return place;
 }
 
+static bool is_secured(const struct dialog *dialog)
+{
+	const struct media_label *label = &dialog->secured;
+
+	return label->firm[MEDIA_CALLEE] || label->firm[MEDIA_CALLER] || label->loose[MEDIA_CALLEE] ||
+	       label->loose[MEDIA_CALLER];
+}
+
 static bool is_old(const struct dialog *dialog)
 {
-	bool answered = dialog->answer || dialog->secured.firm || dialog->secured.loose;
+	bool answered = dialog->answer || is_secured(dialog);
 
 	return get_ticks() - dialog->since > (ticks_t)(answered ? KEPT_S : KEPT_PENDING_S);
 }
@@ -209,9 +214,9 @@ static struct dialog *dialog_open(uint32_t bucket, const struct agreement_id *id
 
 /* ------- offers and answers ------- */
 
-static enum end end_of(bool caller)
+static enum media_end end_of(bool caller)
 {
-	return caller ? CALLER : CALLEE;
+	return caller ? MEDIA_CALLER : MEDIA_CALLEE;
 }
 
 static bool is_same(const struct agreement_transaction *a, const struct agreement_transaction *b)
@@ -229,7 +234,7 @@ static bool is_in_force(const struct dialog *dialog, const struct agreement_sdp 
 
 static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 {
-	enum end end = end_of(sdp->by_caller);
+	enum media_end end = end_of(sdp->by_caller);
 
 	dialog->version++;
 	if (is_in_force(dialog, sdp))
@@ -240,8 +245,7 @@ static void offer_put(struct dialog *dialog, const struct agreement_sdp *sdp)
 	if (!dialog->offer)
 		dialog->offered_by_caller = sdp->by_caller;
 	dialog->offered[end] = get_ticks();
-	dialog->waiting &= (uint8_t) ~(1 << end);
-	dialog->waiting |= (uint8_t)(sdp->secured << end);
+	dialog->offers[end] = sdp->secured;
 }
 
 int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *sdp)
@@ -256,7 +260,7 @@ int agreement_offer(const struct agreement_id *id, const struct agreement_sdp *s
 }
 
 static bool answers_waiting(const struct dialog *dialog, const struct agreement_transaction *transaction,
-			    enum end offerer)
+			    enum media_end offerer)
 {
 	return transaction->number == 0 ||
 	       (dialog->waits[offerer] && is_same(&dialog->waiting_in[offerer], transaction));
@@ -267,7 +271,7 @@ static uint32_t *last_done(struct dialog *dialog, const struct agreement_transac
 	return &dialog->done[end_of(transaction->by_caller)][transaction->invite];
 }
 
-static bool is_repeated(struct dialog *dialog, const struct agreement_transaction *transaction, enum end offerer,
+static bool is_repeated(struct dialog *dialog, const struct agreement_transaction *transaction, enum media_end offerer,
 			bool final)
 {
 	if (transaction->number == 0 || transaction->number > *last_done(dialog, transaction))
@@ -276,7 +280,7 @@ static bool is_repeated(struct dialog *dialog, const struct agreement_transactio
 		return true;
 	if (answers_waiting(dialog, transaction, offerer))
 		return false;
-	if (dialog->waits[CALLER] || dialog->waits[CALLEE])
+	if (dialog->waits[MEDIA_CALLER] || dialog->waits[MEDIA_CALLEE])
 		return true;
 	return dialog->transaction.number > 0 && !is_same(&dialog->transaction, transaction);
 }
@@ -293,37 +297,43 @@ bool agreement_repeats(const struct agreement_id *id, const struct agreement_tra
 }
 
 /* The offer that waited is in force now. */
-static void offer_take(struct dialog *dialog, enum end offerer)
+static void offer_take(struct dialog *dialog, enum media_end offerer)
 {
 	text_free(&dialog->offer);
 	text_free(&dialog->answer);
 	dialog->offer = dialog->pending[offerer];
 	dialog->pending[offerer] = NULL;
 	dialog->waits[offerer] = false;
-	dialog->offered_by_caller = offerer == CALLER;
+	dialog->offered_by_caller = offerer == MEDIA_CALLER;
 	dialog->transaction = dialog->waiting_in[offerer];
 }
 
 static bool takes_offer(const struct dialog *dialog, const struct agreement_sdp *sdp)
 {
-	enum end offerer = end_of(!sdp->by_caller);
+	enum media_end offerer = end_of(!sdp->by_caller);
 
 	return dialog->waits[offerer] && answers_waiting(dialog, &sdp->transaction, offerer);
+}
+
+/* Another answer to the same offer takes nothing of it back. */
+static void make_firm(struct media_label *label)
+{
+	for (enum media_end end = 0; end < MEDIA_ENDS; end++)
+		label->firm[end] |= label->loose[end];
 }
 
 static struct media_label label_after(const struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
 {
 	struct media_label label = dialog->secured;
-	enum end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
+	enum media_end answerer = end_of(sdp->by_caller), offerer = end_of(!sdp->by_caller);
 
 	if (takes_offer(dialog, sdp)) {
-		label.firm |= label.loose;
-		label.loose = dialog->waiting & (uint8_t)(1 << offerer);
+		make_firm(&label);
+		label.loose[offerer] = dialog->offers[offerer];
 	}
-	label.loose &= (uint8_t) ~(1 << answerer);
-	label.loose |= (uint8_t)(sdp->secured << answerer);
+	label.loose[answerer] = sdp->secured;
 	if (final)
-		label.firm |= label.loose;
+		make_firm(&label);
 	return label;
 }
 
@@ -375,24 +385,25 @@ void agreement_settle(const struct agreement_id *id, const struct agreement_tran
 	struct dialog *dialog = *dialog_find(bucket, id);
 
 	if (dialog) {
-		dialog->secured.firm |= dialog->secured.loose;
+		make_firm(&dialog->secured);
 		answered_for_good(dialog, transaction);
 	}
 	bucket_unlock(bucket);
 }
 
-bool agreement_secured(const struct agreement_id *id, bool caller, bool answers)
+uint32_t agreement_secured(const struct agreement_id *id, bool caller, bool answers)
 {
 	uint32_t bucket = bucket_lock(id);
 	const struct dialog *dialog = *dialog_find(bucket, id);
-	unsigned bits = 0;
+	enum media_end end = end_of(caller);
+	uint32_t secured = 0;
 
 	if (dialog) {
-		bool again = answers && !dialog->waits[CALLER] && !dialog->waits[CALLEE];
-		bits = again ? dialog->secured.firm : dialog->secured.firm | dialog->secured.loose;
+		bool again = answers && !dialog->waits[MEDIA_CALLER] && !dialog->waits[MEDIA_CALLEE];
+		secured = dialog->secured.firm[end] | (again ? 0 : dialog->secured.loose[end]);
 	}
 	bucket_unlock(bucket);
-	return bits >> end_of(caller) & 1;
+	return secured;
 }
 
 bool agreement_known(const struct agreement_id *id)
@@ -404,15 +415,13 @@ bool agreement_known(const struct agreement_id *id)
 	return known;
 }
 
-int agreement_recall(const struct agreement_id *id, struct media_label label)
+int agreement_recall(const struct agreement_id *id, const struct media_label *label)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog *dialog = dialog_open(bucket, id);
 
-	if (dialog) {
-		dialog->secured.firm |= label.firm;
-		dialog->secured.loose |= label.loose;
-	}
+	if (dialog)
+		media_label_add(&dialog->secured, label);
 	bucket_unlock(bucket);
 	return dialog ? 0 : -ENOMEM;
 }
@@ -432,7 +441,7 @@ struct media_label agreement_label(const struct agreement_id *id, const struct a
 
 /* ------- back ------- */
 
-static bool is_waiting(const struct dialog *dialog, enum end end)
+static bool is_waiting(const struct dialog *dialog, enum media_end end)
 {
 	unsigned limit = dialog->waiting_in[end].invite ? INVITE_WAITS_S : WAITS_S;
 
@@ -457,8 +466,8 @@ static int exchange_copy(const struct text *offer, const struct text *answer, st
 static int exchange_of(const struct dialog *dialog, struct agreement_exchange *exchange)
 {
 	exchange->version = dialog->version;
-	for (enum end end = CALLEE; end < ENDS; end++) {
-		exchange->offered_by_caller = end == CALLER;
+	for (enum media_end end = MEDIA_CALLEE; end < MEDIA_ENDS; end++) {
+		exchange->offered_by_caller = end == MEDIA_CALLER;
 		if (is_waiting(dialog, end))
 			return dialog->pending[end] ? exchange_copy(dialog->pending[end], NULL, exchange) : -ENODATA;
 	}
@@ -469,15 +478,15 @@ static int exchange_of(const struct dialog *dialog, struct agreement_exchange *e
 /* Nothing was ever agreed, and nothing waits: whoever offered may have made the dialog up. */
 static bool is_nobodys(const struct dialog *dialog)
 {
-	return !dialog->offer && !dialog->transaction.number && !dialog->secured.firm && !dialog->secured.loose &&
-	       !dialog->waits[CALLER] && !dialog->waits[CALLEE];
+	return !dialog->offer && !dialog->transaction.number && !is_secured(dialog) && !dialog->waits[MEDIA_CALLER] &&
+	       !dialog->waits[MEDIA_CALLEE];
 }
 
 int agreement_undo(const struct agreement_id *id, const struct agreement_transaction *transaction)
 {
 	uint32_t bucket = bucket_lock(id);
 	struct dialog **place = dialog_find(bucket, id), *dialog = *place;
-	enum end offerer = end_of(transaction->by_caller);
+	enum media_end offerer = end_of(transaction->by_caller);
 	int result = -ENOENT;
 
 	if (dialog && dialog->waits[offerer] && is_same(&dialog->waiting_in[offerer], transaction)) {

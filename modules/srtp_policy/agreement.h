@@ -33,7 +33,7 @@ struct agreement_transaction {
 struct agreement_sdp {
 	bool by_caller;
 	struct agreement_transaction transaction;
-	bool secured; /**< each of its streams has a key that is allowed */
+	uint32_t secured; /**< of its media sections, as sdp_secured() says it */
 	struct span text;
 };
 
@@ -75,8 +75,11 @@ void agreement_final(const struct agreement_id *id, const struct agreement_trans
 /** A 2xx without SDP: the answer that came before it, in a provisional, is the last. */
 void agreement_settle(const struct agreement_id *id, const struct agreement_transaction *transaction);
 
-/** Has this end been secured? Asked for an answer (@p answers): not by what another answer to the same offer said. */
-bool agreement_secured(const struct agreement_id *id, bool caller, bool answers);
+/**
+ * The media sections that this end has had secured, as sdp_secured() says it. Asked for an answer (@p answers): not by
+ * what another answer to the same offer said.
+ */
+uint32_t agreement_secured(const struct agreement_id *id, bool caller, bool answers);
 
 /** Is anything known of this dialog? */
 bool agreement_known(const struct agreement_id *id);
@@ -84,7 +87,7 @@ bool agreement_known(const struct agreement_id *id);
 /**
  * What rtpengine said of a dialog, from before a restart: it is known now. Returns 0 or -ENOMEM.
  */
-int agreement_recall(const struct agreement_id *id, struct media_label label);
+int agreement_recall(const struct agreement_id *id, const struct media_label *label);
 
 /** Who will have been secured after this answer; @p final: as above. */
 struct media_label agreement_label(const struct agreement_id *id, const struct agreement_sdp *answer, bool final);

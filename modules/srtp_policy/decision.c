@@ -23,15 +23,18 @@ static const char no_relay[] = "No Media Relay";
 static struct {
 	unsigned id;
 	bool known;
-	bool answers, secured; /* what its sender's check found */
-	bool unasked;          /* rtpengine did not say who has been secured, which it could */
+	bool answers;     /* what its sender's check found */
+	uint32_t secured; /* by sdp_secured() */
+	bool unasked;     /* rtpengine did not say who has been secured, which it could */
 	struct decision decision;
 } current;
 
 static struct decision *decision_new(struct sip_msg *msg)
 {
-	if (!current.known || current.id != msg->id)
-		current.answers = current.secured = current.unasked = false;
+	if (!current.known || current.id != msg->id) {
+		current.answers = current.unasked = false;
+		current.secured = 0;
+	}
 	current.id = msg->id;
 	current.known = true;
 	current.decision = (struct decision){.code = 503, .reason = no_relay};
@@ -138,21 +141,6 @@ static int unknown_parties(struct sip_msg *msg)
 	return -1;
 }
 
-/* Of the streams that there are: a side that was so does not fall back (SRTP-optional). */
-static bool all_secured(const struct sdp_verdict *verdict)
-{
-	unsigned live = 0;
-
-	for (unsigned i = 0; i < verdict->count; i++) {
-		if (verdict->sections[i].rejected)
-			continue;
-		if (!verdict->sections[i].secured_by)
-			return false;
-		live++;
-	}
-	return live > 0;
-}
-
 /* That of a negative answer says what the callee could do, and his address; that of a late one must not become the
  * media of a call that somebody else has answered. Nobody needs either.
  */
@@ -214,7 +202,7 @@ static void bind_parties(struct parties *parties, bool answers)
 
 static bool may_choose_still(const struct party *party)
 {
-	return party->leg.policy.mode == SRTP_OPTIONAL && !party->bound;
+	return party->leg.policy.mode == SRTP_OPTIONAL && party->bound != UINT32_MAX;
 }
 
 /* Kamailio was started since, or another node began the dialog: rtpengine knows who has been secured. False: it must
@@ -325,8 +313,8 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 	if (parties.sender.leg.limited && find_foreign(sdp, &parties.sender, &verdict, &address))
 		return refuse_address(msg, decision, &parties.sender, &address);
 	current.answers = answers;
-	current.secured = all_secured(&verdict);
-	if (!parties.within && msg->first_line.type == SIP_REQUEST && current.secured)
+	current.secured = sdp_secured(&verdict);
+	if (!parties.within && msg->first_line.type == SIP_REQUEST && current.secured == UINT32_MAX)
 		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
 	return pass_on(msg, &parties);
 }

@@ -4,27 +4,38 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
-enum { DEPTH_MAX = 16, BITS = MEDIA_CALLEE | MEDIA_CALLER };
+enum { DEPTH_MAX = 16 };
 
-static const char form[] = "trunkgate-0-0";
-enum { FIRM_AT = sizeof("trunkgate-") - 1, LOOSE_AT = sizeof("trunkgate-0-") - 1 };
-
-void media_label_write(struct media_label label, char text[MEDIA_LABEL_LENGTH + 1])
+void media_label_add(struct media_label *label, const struct media_label *from)
 {
-	memcpy(text, form, sizeof(form));
-	text[FIRM_AT] = (char)('0' + (label.firm & BITS));
-	text[LOOSE_AT] = (char)('0' + (label.loose & BITS));
+	for (enum media_end end = 0; end < MEDIA_ENDS; end++) {
+		label->firm[end] |= from->firm[end];
+		label->loose[end] |= from->loose[end];
+	}
 }
 
-static bool is_label(struct span text)
+void media_label_write(const struct media_label *label, char text[MEDIA_LABEL_LENGTH + 1])
 {
-	return text.len == MEDIA_LABEL_LENGTH && memcmp(text.ptr, form, FIRM_AT) == 0 && text.ptr[FIRM_AT + 1] == '-' &&
-	       text.ptr[FIRM_AT] >= '0' && text.ptr[FIRM_AT] <= '0' + BITS && text.ptr[LOOSE_AT] >= '0' &&
-	       text.ptr[LOOSE_AT] <= '0' + BITS;
+	snprintf(text, MEDIA_LABEL_LENGTH + 1, "trunkgate-%08x-%08x-%08x-%08x", label->firm[MEDIA_CALLEE],
+		 label->firm[MEDIA_CALLER], label->loose[MEDIA_CALLEE], label->loose[MEDIA_CALLER]);
+}
+
+/* Nothing but what is written so. */
+static bool read_label(const char *text, size_t length, struct media_label *label)
+{
+	char again[MEDIA_LABEL_LENGTH + 1];
+
+	if (length != MEDIA_LABEL_LENGTH ||
+	    sscanf(text, "trunkgate-%8x-%8x-%8x-%8x", &label->firm[MEDIA_CALLEE], &label->firm[MEDIA_CALLER],
+		   &label->loose[MEDIA_CALLEE], &label->loose[MEDIA_CALLER]) != 4)
+		return false;
+	media_label_write(label, again);
+	return memcmp(text, again, length) == 0;
 }
 
 /* True if rtpengine knows this end. */
@@ -36,11 +47,9 @@ static bool add_end(const struct json_object *tags, const char *tag, struct medi
 		return false;
 	if (!json_object_object_get_ex(end, "label", &value) || !json_object_is_type(value, json_type_string))
 		return true;
-	struct span text = {json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-	if (is_label(text)) {
-		label->firm |= (uint8_t)(text.ptr[FIRM_AT] - '0');
-		label->loose |= (uint8_t)(text.ptr[LOOSE_AT] - '0');
-	}
+	struct media_label read;
+	if (read_label(json_object_get_string(value), (size_t)json_object_get_string_len(value), &read))
+		media_label_add(label, &read);
 	return true;
 }
 

@@ -11,17 +11,21 @@
 
 #include "span.h"
 
-enum media_end { MEDIA_CALLEE = 1, MEDIA_CALLER = 2 };
+enum media_end { MEDIA_CALLEE, MEDIA_CALLER, MEDIA_ENDS };
 
-/** Bits of enum media_end. */
+/** Of each end the media sections that have been secured, as sdp_secured() says it. */
 struct media_label {
-	uint8_t firm;  /**< secured for good */
-	uint8_t loose; /**< by the last answer, if no other to the same offer comes */
+	uint32_t firm[MEDIA_ENDS];  /**< for good */
+	uint32_t loose[MEDIA_ENDS]; /**< by the last answer, if no other to the same offer comes */
 };
 
-enum { MEDIA_LABEL_LENGTH = sizeof("trunkgate-0-0") - 1, MEDIA_QUERY_MAX = 1 << 19 };
+/** "trunkgate-CALLEE-CALLER-CALLEE-CALLER" in hexadecimal: firm, then loose. */
+enum { MEDIA_LABEL_LENGTH = sizeof("trunkgate") - 1 + 4 * sizeof("-ffffffff") - 4, MEDIA_QUERY_MAX = 1 << 19 };
 
-void media_label_write(struct media_label label, char text[MEDIA_LABEL_LENGTH + 1]);
+/** Adds what @p from says. */
+void media_label_add(struct media_label *label, const struct media_label *from);
+
+void media_label_write(const struct media_label *label, char text[MEDIA_LABEL_LENGTH + 1]);
 
 /**
  * What rtpengine says of a call, as JSON: @p label gets what the labels of the two ends with these tags say together;

@@ -111,7 +111,7 @@ static int read_party(const struct topology_view *view, const struct names *name
 	struct group_view group;
 	struct peer_view peer;
 
-	*party = (struct party){.id = names->peer, .bound = names->bound};
+	*party = (struct party){.id = names->peer, .bound = names->bound ? UINT32_MAX : 0};
 	if (topology_group_by_name(view, span_of(names->group), &group))
 		return -ENOENT;
 	copy_text(party->group, group.name);
@@ -356,8 +356,7 @@ struct srtp_policy party_policy(const struct party *party)
 {
 	struct srtp_policy policy = party->leg.policy;
 
-	if (party->bound && policy.mode == SRTP_OPTIONAL)
-		policy.mode = SRTP_REQUIRED;
+	policy.kept = party->bound;
 	return policy;
 }
 

@@ -14,7 +14,7 @@ struct party {
 	char group[FIELD_NAME_MAX + 1], peer[FIELD_NAME_MAX + 1]; /**< peer "" = several share its address */
 	uint32_t id;
 	struct media_leg leg;
-	bool bound; /**< it has been secured in this dialog: what was optional no longer is */
+	uint32_t bound; /**< media sections that have been secured in this dialog, as sdp_secured() says it */
 };
 
 struct parties {

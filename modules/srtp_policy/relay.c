@@ -32,7 +32,7 @@ void relay_words(const struct parties *parties, bool of_caller, enum rtpengine_v
 	text = stpcpy(stpcpy(stpcpy(stpcpy(text + length, " from-tag="), from), " to-tag="), to);
 	if (!label)
 		return;
-	media_label_write(*label, kept);
+	media_label_write(label, kept);
 	stpcpy(stpcpy(text, " label="), kept);
 }
 
@@ -149,7 +149,7 @@ int relay_recall(struct sip_msg *msg, const struct parties *parties)
 	int result = ask(&call);
 	query.parties = NULL;
 	if (result == 0)
-		result = agreement_recall(&parties->id, query.label);
+		result = agreement_recall(&parties->id, &query.label);
 	if (result == 0)
 		policy_count(recalled);
 	else if (result != -ENOENT)

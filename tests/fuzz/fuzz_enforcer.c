@@ -42,8 +42,8 @@ static void request(const struct enforcer *enforcer, struct span datagram)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct enforcer enforcers[] = {
-		{{SRTP_OPTIONAL, 1, 3}, NG_10_5, {"", 0}},
-		{{SRTP_OPTIONAL, 0x3ff, 0}, NG_12_5, {"plain subscribe;start recording", 31}},
+		{{SRTP_OPTIONAL, 1, 3, 0}, NG_10_5, {"", 0}},
+		{{SRTP_OPTIONAL, 0x3ff, 0, 0}, NG_12_5, {"plain subscribe;start recording", 31}},
 	};
 	struct span datagram = {(const char *)data, size};
 	if (size > NG_DATAGRAM_MAX)

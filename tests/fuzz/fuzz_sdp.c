@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span sdp = {(const char *)data, size};
 	for (int mode = SRTP_OPTIONAL; mode <= SRTP_FORBIDDEN; mode++) {
-		check(sdp, &(struct srtp_policy){mode, srtp_suites_default(), srtp_profiles_default()});
-		check(sdp, &(struct srtp_policy){mode, 0x3ff, 0});
+		check(sdp, &(struct srtp_policy){mode, srtp_suites_default(), srtp_profiles_default(), 0});
+		check(sdp, &(struct srtp_policy){mode, 0x3ff, 0, 5});
 	}
 	struct sdp_address address;
 	unsigned section = 0;

@@ -102,6 +102,14 @@ DEFAULT, GCM, WEAK = "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AES_CM_128_
 PRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
 
 
+ALL = 2 ** 32 - 1
+
+
+def label(callee=0, caller=0, callee_loose=0, caller_loose=0):
+    """Which media sections of each end have been secured: firmly, or by the last answer."""
+    return "-".join(["trunkgate", *(f"{bits:08x}" for bits in (callee, caller, callee_loose, caller_loose))])
+
+
 def keys(*suites):
     size = {GCM: b"k" * 44}
     return [crypto_line(size.get(suite, b"k" * 30), tag, suite) for tag, suite in enumerate(suites, 1)]
@@ -235,9 +243,9 @@ class Checks:
                 self.assertEqual((said, self.result(answer)[1]), (flags, 1))
                 offerer, other = ("caller", "callee") if verb == "offer" else ("callee", "caller")
                 self.assertRegex(tags, rf"^([0-9a-f]{{32}})-{offerer} to-tag=\1-{other}$")
-        for to, label in (("optional", "trunkgate-0-0"), ("srtp", None)):
+        for to, wanted in (("optional", label()), ("srtp", None)):
             answer = self.ask("plain", "", to=to, verb="answer")
-            self.assertEqual(re.findall(" label=(.*)", answer.get("X-Flags")), [label] if label else [])
+            self.assertEqual(re.findall(" label=(.*)", answer.get("X-Flags")), [wanted] if wanted else [])
         answer = self.ask("plain", "", verb="nonsense")
         self.assertEqual((answer.get("X-Flags") or "", self.result(answer)[1]), ("", -1))
 
@@ -298,15 +306,17 @@ class Checks:
 
     def test_rtpengine_is_asked_who_has_been_secured(self):
         unknown = {"result": "error", "error-reason": "Unknown call-id"}
-        new = {"result": "ok", "tags": {"somebody": {"label": "trunkgate-3-3"}}}
+        new = {"result": "ok", "tags": {"somebody": {"label": label(ALL, ALL)}}}
         for name, queries, result, code, said in (
-                ("the one who offers", ["trunkgate-1-0"], (-1, 1, 0, 0), "488", ["query"]),
-                ("the other", ["trunkgate-2-2"], (1, 1, 1, -1), "488", ["query", "offer"]),
-                ("nobody", ["trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer"]),
+                ("the one who offers", [label(ALL)], (-1, 1, 0, 0), "488", ["query"]),
+                ("the other", [label(0, ALL, 0, ALL)], (1, 1, 1, -1), "488", ["query", "offer"]),
+                ("nobody", [label()], (1, 1, 1, 1), "503", ["query", "offer"]),
+                ("its audio", [label(1)], (-1, 1, 0, 0), "488", ["query"]),
+                ("its second stream", [label(2)], (1, 1, 1, 1), "503", ["query", "offer"]),
                 ("a label of others", ["2"], (1, 1, 1, 1), "503", ["query", "offer"]),
                 ("an error", [unknown, unknown], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
-                ("an error at first", [unknown, "trunkgate-1-0"], (1, 1, 1, -1), "488", ["query", "offer", "query"]),
-                ("an unknown call", [unknown, "trunkgate-0-0"], (1, 1, 1, 1), "503", ["query", "offer", "query"]),
+                ("an error at first", [unknown, label(ALL)], (1, 1, 1, -1), "488", ["query", "offer", "query"]),
+                ("an unknown call", [unknown, label()], (1, 1, 1, 1), "503", ["query", "offer", "query"]),
                 ("other ends", [new, new], (1, 1, 1, -1), "503", ["query", "offer", "query"]),
                 ("nonsense", [{"result": "ok", "tags": "none"}], (-1, 1, 0, 0), "503", ["query"])):
             with self.subTest(name):

@@ -11,8 +11,13 @@ from harness.rtpengine import ask
 from harness.sip import Endpoint
 
 
+PLAIN_VIDEO = ("m=video 40100 RTP/AVP 96", "a=rtpmap:96 VP8/90000")
+
+
 class OffersCase(MediaCase):
     """Each side's SDP and keys as the case wants them, from the first or the second port of the endpoint."""
+
+    beside = ()  # lines of another media section
 
     def setUp(self):
         super().setUp()
@@ -21,7 +26,7 @@ class OffersCase(MediaCase):
         self.second = {who: self.start(RtpEndpoint(endpoint.host)) for who, endpoint in self.endpoint.items()}
 
     def body(self, who, kind, media=None, key=None, lines=()):
-        media = media or self.media[who]
+        media, lines = media or self.media[who], [*lines, *self.beside]
         if kind == "plain":
             return sdp(media.host, media.port, lines=lines)
         return sdp(media.host, media.port, {"SRTP": "RTP/SAVP", "OSRTP": "RTP/AVP"}[kind],
@@ -517,7 +522,6 @@ class TestOptionalStaysSecured(OffersCase):
         self.assertEqual(len(self.dialogs["west"].finals()), 1)
         self.over()
 
-
     def test_a_200_without_sdp_makes_the_answer_before_it_the_last(self):
         call = self.west.invite(self.gateway.proxy, FOUND, OUTSIDE, body=self.body("west", "plain"))
         served = self.teams.served(call_id=call.call_id)
@@ -557,6 +561,23 @@ class TestMemory(OffersCase):
 
     def transactions(self):
         return int(re.search(r"current: (\d+)", self.gateway.kamailio.call("tm.stats")).group(1))
+
+
+class TestOneOfTwoStreamsStaysSecured(TestOptionalStaysSecured):
+    """Each call has a plain second stream."""
+
+    beside = PLAIN_VIDEO
+
+    def test_the_other_stream_may_stay_plain(self):
+        for caller in self.endpoint:
+            self.established_as(caller, {"west": "plain", "teams": "OSRTP"})
+            for method in ("INVITE", "UPDATE"):
+                got = self.accepted("teams", method, self.body("teams", "OSRTP"), self.body("west", "plain"))
+                self.assertEqual(got["west"].count("m="), 2)
+                self.connect_as("west", "plain", got["west"])
+                self.connect_as("teams", "OSRTP", got["teams"])
+                self.both_hear()
+            self.over()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import unittest
 from harness import sdp, wait_until
 from harness.media import FOUND, OUTSIDE
 from harness.rtpengine import debian13
-from test_media_new_offers import OffersCase, other
+from test_media_new_offers import PLAIN_VIDEO, OffersCase, other
 
 FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
 # what was agreed at first, and what teams offered later: (kind of teams, caller, kind of the later offer)
@@ -96,6 +96,17 @@ class TestRestart(RestartCase):
                     self.passes("teams", "OSRTP")
         self.assertEqual(self.queries(), before + len(talks))
         self.assertEqual(self.counter("recalled"), len(talks))
+
+    def test_so_does_one_of_two_streams(self):
+        self.beside = PLAIN_VIDEO
+        talks = {(name, way): Talk(self, *SECURED[name]) for name in ("answered with keys", "keys later") for way in WAYS}
+        self.restart()
+        for (name, way), talk in talks.items():
+            with self.subTest(f"{name}: {way}"):
+                talk.take()
+                self.downgrade(way)
+                if "answer" not in way:
+                    self.passes("teams", "OSRTP")
 
     def test_both_hear_as_before(self):
         self.established_as("west", {"west": "plain", "teams": "OSRTP"})

@@ -325,7 +325,7 @@ static void test_dialogs_are_bounded(void **state)
 }
 
 /* An answer with keys, or without; who has been secured then is what was said of it before. */
-static struct media_label answered(struct agreement_transaction transaction, bool secured, bool final)
+static struct media_label answered(struct agreement_transaction transaction, uint32_t secured, bool final)
 {
 	struct agreement_id id = dialog_id(1);
 	struct agreement_sdp sdp = {.by_caller = !transaction.by_caller,
@@ -336,14 +336,14 @@ static struct media_label answered(struct agreement_transaction transaction, boo
 
 	assert_int_equal(agreement_answer(&id, &sdp, final), 0);
 	for (int caller = 0; caller <= 1; caller++) {
-		unsigned bit = caller ? MEDIA_CALLER : MEDIA_CALLEE;
-		assert_int_equal(agreement_secured(&id, caller, true), !!(label.firm & bit));
-		assert_int_equal(agreement_secured(&id, caller, false), !!((label.firm | label.loose) & bit));
+		enum media_end end = caller ? MEDIA_CALLER : MEDIA_CALLEE;
+		assert_int_equal(agreement_secured(&id, caller, true), label.firm[end]);
+		assert_int_equal(agreement_secured(&id, caller, false), label.firm[end] | label.loose[end]);
 	}
 	return label;
 }
 
-static void offered(struct agreement_transaction transaction, bool secured)
+static void offered(struct agreement_transaction transaction, uint32_t secured)
 {
 	struct agreement_id id = dialog_id(1);
 	struct agreement_sdp sdp = {.by_caller = transaction.by_caller,
@@ -354,22 +354,34 @@ static void offered(struct agreement_transaction transaction, bool secured)
 	assert_int_equal(agreement_offer(&id, &sdp), 0);
 }
 
-static void assert_label(struct media_label label, uint8_t firm, uint8_t loose)
+#define assert_label(label, ...) assert_same(label, (struct media_label)__VA_ARGS__)
+
+static void assert_same(struct media_label label, struct media_label expected)
 {
-	assert_int_equal(label.firm, firm);
-	assert_int_equal(label.loose, loose);
+	assert_memory_equal(&label, &expected, sizeof(label));
 }
 
 static void test_a_label_says_who_will_have_been_secured(void **state)
 {
 	(void)state;
-	assert_label(answered(invite1, true, false), 0, MEDIA_CALLEE);
-	offered(invite1, true);
-	assert_label(answered(invite1, true, false), MEDIA_CALLEE, MEDIA_CALLER | MEDIA_CALLEE);
-	assert_label(answered(invite1, false, false), MEDIA_CALLEE, MEDIA_CALLER);
-	assert_label(answered(invite1, false, true), MEDIA_CALLER | MEDIA_CALLEE, MEDIA_CALLER);
-	offered(invite2, false);
-	assert_label(answered(invite2, false, true), MEDIA_CALLER | MEDIA_CALLEE, 0);
+	assert_label(answered(invite1, 1, false), {.loose = {[MEDIA_CALLEE] = 1}});
+	offered(invite1, 1);
+	assert_label(answered(invite1, 1, false), {.firm = {[MEDIA_CALLEE] = 1}, .loose = {1, 1}});
+	assert_label(answered(invite1, 0, false), {.firm = {[MEDIA_CALLEE] = 1}, .loose = {[MEDIA_CALLER] = 1}});
+	assert_label(answered(invite1, 0, true), {.firm = {1, 1}, .loose = {[MEDIA_CALLER] = 1}});
+	offered(invite2, 0);
+	assert_label(answered(invite2, 0, true), {.firm = {1, 1}});
+}
+
+static void test_it_says_so_of_each_section(void **state)
+{
+	(void)state;
+	offered(invite1, 1);
+	assert_label(answered(invite1, UINT32_MAX, true), {.firm = {[MEDIA_CALLER] = 1, [MEDIA_CALLEE] = UINT32_MAX},
+							   .loose = {[MEDIA_CALLER] = 1, [MEDIA_CALLEE] = UINT32_MAX}});
+	offered(invite2, 4);
+	assert_label(answered(invite2, 2, true), {.firm = {[MEDIA_CALLER] = 5, [MEDIA_CALLEE] = UINT32_MAX},
+						  .loose = {[MEDIA_CALLER] = 4, [MEDIA_CALLEE] = 2}});
 }
 
 static void test_a_2xx_without_sdp_makes_the_answer_before_it_the_last(void **state)
@@ -378,8 +390,8 @@ static void test_a_2xx_without_sdp_makes_the_answer_before_it_the_last(void **st
 	(void)state;
 	agreement_settle(&id, &invite1);
 	assert_false(agreement_known(&id));
-	offered(invite1, false);
-	answered(invite1, true, false);
+	offered(invite1, 0);
+	answered(invite1, 1, false);
 	assert_false(agreement_secured(&id, false, true));
 	assert_false(agreement_repeats(&id, &invite1, true, false));
 	agreement_settle(&id, &invite1);
@@ -392,14 +404,16 @@ static void test_what_rtpengine_says_is_known_like_what_was_heard(void **state)
 	struct agreement_id id = dialog_id(1);
 	(void)state;
 	assert_false(agreement_known(&id));
-	assert_int_equal(agreement_recall(&id, (struct media_label){.firm = MEDIA_CALLER, .loose = MEDIA_CALLEE}), 0);
+	assert_int_equal(agreement_recall(&id, &(struct media_label){.firm = {[MEDIA_CALLER] = 1},
+								     .loose = {[MEDIA_CALLEE] = 1}}),
+			 0);
 	assert_true(agreement_known(&id));
 	assert_true(agreement_secured(&id, true, true));
 	assert_false(agreement_secured(&id, false, true));
 	assert_true(agreement_secured(&id, false, false));
-	assert_label(answered(invite1, false, true), MEDIA_CALLER, 0);
+	assert_label(answered(invite1, 0, true), {.firm = {[MEDIA_CALLER] = 1}});
 	assert_false(repeats(invite1));
-	offered(update3, false);
+	offered(update3, 0);
 	assert_true(repeats(invite1));
 	assert_int_equal(undone(1, update3), 0);
 	assert_true(agreement_known(&id));
@@ -409,9 +423,9 @@ static void test_what_rtpengine_says_takes_nothing_back(void **state)
 {
 	struct agreement_id id = dialog_id(1);
 	(void)state;
-	offered(invite1, true);
-	answered(invite1, false, true);
-	assert_int_equal(agreement_recall(&id, (struct media_label){.firm = MEDIA_CALLEE}), 0);
+	offered(invite1, 1);
+	answered(invite1, 0, true);
+	assert_int_equal(agreement_recall(&id, &(struct media_label){.firm = {[MEDIA_CALLEE] = 1}}), 0);
 	assert_true(agreement_secured(&id, true, true));
 	assert_true(agreement_secured(&id, false, true));
 }
@@ -424,7 +438,7 @@ static void test_a_dialog_that_is_over_is_forgotten_once(void **state)
 	bool by_caller = true;
 	(void)state;
 	assert_int_equal(agreement_forget(&id, &by_caller), -ENOENT);
-	offered(of_callee, false);
+	offered(of_callee, 0);
 	assert_int_equal(agreement_forget(&id, &by_caller), 0);
 	assert_false(by_caller);
 	assert_false(agreement_known(&id));
@@ -450,6 +464,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dialogs_whose_end_was_not_seen_are_swept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dialogs_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_label_says_who_will_have_been_secured, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_it_says_so_of_each_section, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_is_known_like_what_was_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_takes_nothing_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_dialog_that_is_over_is_forgotten_once, setup, teardown),

@@ -19,7 +19,7 @@ static int setup(void **state)
 {
 	(void)state;
 	enforcer = (struct enforcer){.version = NG_10_5};
-	enforcer.policy = (struct srtp_policy){SRTP_OPTIONAL, srtp_suites_default(), srtp_profiles_default()};
+	enforcer.policy = (struct srtp_policy){SRTP_OPTIONAL, srtp_suites_default(), srtp_profiles_default(), 0};
 	return 0;
 }
 

@@ -3,7 +3,13 @@
 
 #include "media_label.h"
 
-static const struct media_label untouched = {.firm = 9, .loose = 9};
+#define NOTHING "00000000"
+#define ALL     "ffffffff"
+#define LABEL(callee, caller, callee_loose, caller_loose)                                                              \
+	"trunkgate-" callee "-" caller "-" callee_loose "-" caller_loose
+#define QUERY(label) "{\"tags\":{\"a-callee\":{\"label\":\"" label "\"}}}"
+
+static const struct media_label untouched = {.firm = {9, 8}, .loose = {7, 6}};
 
 static struct media_label label;
 
@@ -13,51 +19,60 @@ static int reads(const char *text)
 	return media_label_read(span_of(text), "a-caller", "a-callee", &label);
 }
 
-static void assert_label(uint8_t firm, uint8_t loose)
+static void assert_label(struct media_label expected)
 {
-	assert_int_equal(label.firm, firm);
-	assert_int_equal(label.loose, loose);
+	assert_memory_equal(&label, &expected, sizeof(label));
 }
 
 static void test_what_is_written_is_read(void **state)
 {
+	static const struct media_label labels[] = {
+		{.firm = {0}}, untouched, {.firm = {UINT32_MAX, 0}}, {.loose = {0x01234567, 0x89abcdef}}};
 	char text[MEDIA_LABEL_LENGTH + 1], query[200];
 	(void)state;
-	for (uint8_t bits = 0; bits < 16; bits++) {
-		media_label_write((struct media_label){.firm = bits >> 2, .loose = bits & 3}, text);
+	for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++) {
+		media_label_write(&labels[i], text);
 		assert_int_equal(strlen(text), MEDIA_LABEL_LENGTH);
-		snprintf(query, sizeof(query), "{\"tags\":{\"a-callee\":{\"label\":\"%s\"}}}", text);
+		snprintf(query, sizeof(query), QUERY("%s"), text);
 		assert_int_equal(reads(query), 0);
-		assert_label(bits >> 2, bits & 3);
+		assert_label(labels[i]);
 	}
+	media_label_write(&(struct media_label){.firm = {UINT32_MAX, 0x1a}}, text);
+	assert_string_equal(text, LABEL(ALL, "0000001a", NOTHING, NOTHING));
 }
 
 static void test_both_ends_count(void **state)
 {
 	(void)state;
-	assert_int_equal(reads("{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-1-0\"},"
-			       "\"a-caller\":{\"label\":\"trunkgate-2-1\"}}}"),
+	assert_int_equal(reads("{\"tags\":{\"a-callee\":{\"label\":\"" LABEL(
+				 "00000001", NOTHING, NOTHING,
+				 ALL) "\"},"
+				      "\"a-caller\":{\"label\":\"" LABEL("00000002", ALL, NOTHING, NOTHING) "\"}}}"),
 			 0);
-	assert_label(3, 1);
+	assert_label((struct media_label){.firm = {3, UINT32_MAX}, .loose = {0, UINT32_MAX}});
 }
 
 static void test_others_say_nothing(void **state)
 {
 	static const char *const others[] = {
-		"{\"tags\":{\"b-callee\":{\"label\":\"trunkgate-3-3\"},\"a-caller\":{}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-3-4\"}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-3-3 \"}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-3-3\\u0000\"}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-3/3\"}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"trunkgate-/-3\"}}}",
-		"{\"tags\":{\"a-callee\":{\"label\":\"somebody's\"}}}",
+		"{\"tags\":{\"b-callee\":{\"label\":\"" LABEL(ALL, ALL, ALL, ALL) "\"},\"a-caller\":{}}}",
+		QUERY(LABEL(ALL, ALL, ALL, "fffffff")),
+		QUERY(LABEL(ALL, ALL, ALL, "fffffffff")),
+		QUERY(LABEL(ALL, ALL, ALL, "ffffffff ")),
+		QUERY(LABEL(ALL, ALL, ALL, "fffffffg")),
+		QUERY(LABEL(ALL, ALL, ALL, "FFFFFFFF")),
+		QUERY(LABEL(ALL, ALL, ALL, "ffffffff\\u0000")),
+		QUERY("trunkgate-" ALL "-" ALL "-" ALL "/" ALL),
+		QUERY("trunkgate-3-3"),
+		QUERY("somebody's"),
+		QUERY(""),
 		"{\"tags\":{\"a-callee\":{\"label\":33},\"a-caller\":{\"label\":null}}}",
-		"{\"tags\":{\"a-callee\":{\"medias\":[{\"label\":\"trunkgate-3-3\"}]}}}",
+		"{\"tags\":{\"a-callee\":{\"medias\":[{\"label\":\"" LABEL(ALL, ALL, ALL, ALL) "\"}]}}}",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
 		assert_int_equal(reads(others[i]), 0);
-		assert_label(0, 0);
+		assert_label((struct media_label){.firm = {0}});
 	}
 }
 
@@ -66,7 +81,7 @@ static void test_a_call_without_our_ends_is_not_known(void **state)
 	(void)state;
 	assert_int_equal(reads("{\"tags\":{}}"), -ENOENT);
 	assert_int_equal(reads("{\"tags\":{\"b-callee\":{\"label\":\"trunkgate-3-3\"},\"a-callee\":\"\"}}"), -ENOENT);
-	assert_label(untouched.firm, untouched.loose);
+	assert_label(untouched);
 }
 
 static void test_what_is_no_answer_is_refused(void **state)
@@ -91,7 +106,7 @@ static void test_what_is_no_answer_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		if (reads(wrong[i]) != -EINVAL)
 			fail_msg("%s is taken", wrong[i]);
-		assert_label(untouched.firm, untouched.loose);
+		assert_label(untouched);
 	}
 }
 

@@ -20,7 +20,7 @@ static struct sdp_verdict verdict;
 
 static struct srtp_policy policy_of(enum srtp_mode mode)
 {
-	return (struct srtp_policy){mode, srtp_suites_default(), srtp_profiles_default()};
+	return (struct srtp_policy){mode, srtp_suites_default(), srtp_profiles_default(), 0};
 }
 
 static enum sdp_reason check(enum srtp_mode mode, const char *sdp)
@@ -142,7 +142,7 @@ static void test_a_fingerprint_counts_with_a_role_only(void **state)
 
 static void test_without_allowed_profiles_dtls_is_refused_and_removed(void **state)
 {
-	struct srtp_policy policy = {SRTP_OPTIONAL, srtp_suites_default(), 0};
+	struct srtp_policy policy = {SRTP_OPTIONAL, srtp_suites_default(), 0, 0};
 	char out[1024];
 	(void)state;
 	assert_int_equal(sdp_check(span_of(HEAD TLS PRINT SETUP), &policy, &verdict), SDP_NO_ALLOWED_PROFILE);
@@ -239,10 +239,39 @@ static void test_a_key_line_must_be_one_that_rtpengine_reads(void **state)
 	}
 }
 
+static void test_what_has_been_secured_is_kept_so(void **state)
+{
+	static const char mixed[] = HEAD SAVP GOOD "m=video 5 RTP/AVP 96\r\n",
+			  rejected[] = HEAD "m=audio 0 RTP/AVP 8\r\n", plain[] = HEAD AVP,
+			  osrtp[] = HEAD AVP GOOD "m=video 5 RTP/AVP 96\r\n", fax[] = HEAD "m=image 5 udptl t38\r\n",
+			  secured[] = HEAD SAVP GOOD "m=video 0 RTP/AVP 96\r\n";
+	struct srtp_policy policy = policy_of(SRTP_OPTIONAL);
+	(void)state;
+	assert_int_equal(sdp_check(span_of(mixed), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_secured(&verdict), 1);
+	assert_int_equal(sdp_check(span_of(plain), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_secured(&verdict), 0);
+	assert_int_equal(sdp_check(span_of(secured), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_secured(&verdict), UINT32_MAX);
+	policy.kept = 1;
+	assert_int_equal(sdp_check(span_of(mixed), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_check(span_of(osrtp), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_check(span_of(rejected), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_secured(&verdict), 0);
+	assert_int_equal(sdp_check(span_of(fax), &policy, &verdict), SDP_PLAIN);
+	assert_int_equal(sdp_check(span_of(plain), &policy, &verdict), SDP_PLAIN);
+	policy.kept = 2;
+	assert_int_equal(sdp_check(span_of(plain), &policy, &verdict), SDP_ACCEPTABLE);
+	assert_int_equal(sdp_check(span_of(mixed), &policy, &verdict), SDP_PLAIN);
+	assert_int_equal(verdict.section, 2);
+	policy.mode = SRTP_FORBIDDEN;
+	assert_int_equal(sdp_check(span_of(plain), &policy, &verdict), SDP_ACCEPTABLE);
+}
+
 static void test_key_length_is_that_of_the_suite(void **state)
 {
 	char key[80], sdp[1024];
-	struct srtp_policy policy = {SRTP_REQUIRED, ~0u, 0};
+	struct srtp_policy policy = {SRTP_REQUIRED, ~0u, 0, 0};
 	(void)state;
 	memset(key, 'A', sizeof(key));
 	for (unsigned i = 0; srtp_suites[i].name; i++) {
@@ -443,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_rejected_sections_are_not_judged_but_bundled_ones_are),
 		cmocka_unit_test(test_keys_at_session_level_count_for_nothing_and_are_removed),
 		cmocka_unit_test(test_a_key_line_must_be_one_that_rtpengine_reads),
+		cmocka_unit_test(test_what_has_been_secured_is_kept_so),
 		cmocka_unit_test(test_key_length_is_that_of_the_suite),
 		cmocka_unit_test(test_lenient_spellings_of_crypto_are_found),
 		cmocka_unit_test(test_lenient_spellings_of_crypto_are_no_key),
