@@ -13,7 +13,7 @@
 #include "span.h"
 #include "topology.h"
 
-enum { DIALOG_TOKEN_LENGTH = 32 };
+enum { DIALOG_TOKEN_LENGTH = 32, DIALOG_INVITE_MAX = 0xffffff };
 
 enum direction { TO_SERVICE = 1, TO_OPERATOR = 2 };
 const char *direction_name(enum direction direction); /**< "to-service", "to-operator" */
@@ -38,7 +38,7 @@ struct dialog {
 	uint8_t policy;           /**< enum dialog_policy bits, 0-63 */
 	uint32_t ingress, egress; /**< peer ids, 24 bits; TOPOLOGY_NONE if not unique */
 	uint32_t attribute_set;   /**< 0 = none */
-	uint32_t invite;          /**< 24 bits: which of the INVITEs with this Call-ID and caller's tag began it */
+	uint32_t invite;          /**< 1-DIALOG_INVITE_MAX, by chance: which INVITE of its Call-ID and tag began it */
 	uint8_t caller;           /**< not in the token: enum caller_tag bits of the message that it was read for */
 };
 

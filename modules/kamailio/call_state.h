@@ -26,7 +26,7 @@ enum call_field {
 	CALL_OUT_GROUP,  /* str: group that gets the call */
 	CALL_OUT,        /* int: peer that gets it */
 	CALL_SECURED,    /* int: enum call_secured bits: who began the dialog with SRTP, as a side of the request */
-	CALL_INVITE,     /* int: which INVITE began the dialog, see dialog_message_invite() */
+	CALL_INVITE,     /* int: which INVITE began the dialog, see dialog_token.h */
 	CALL_RELAYED,    /* int: enum call_relayed: whose offer rtpengine got first */
 	CALL_OVER,       /* int: of a BYE: enum call_ended */
 	CALL_CALLED,     /* str: number in the request URI */

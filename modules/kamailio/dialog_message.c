@@ -4,8 +4,6 @@
 
 #include <errno.h>
 
-#include <sodium.h>
-
 #include <core/parser/parse_from.h>
 #include <core/parser/parse_to.h>
 #include <core/parser/parse_uri.h>
@@ -21,21 +19,6 @@ int dialog_message_id(struct sip_msg *msg, struct dialog_id *id)
 				 .from_tag = span_of_str(&get_from(msg)->tag_value),
 				 .to_tag = span_of_str(&get_to(msg)->tag_value)};
 	return 0;
-}
-
-uint32_t dialog_message_invite(struct sip_msg *msg, const uint8_t key[DIALOG_KEY_SIZE])
-{
-	crypto_generichash_state hash;
-	unsigned char bytes[crypto_generichash_BYTES_MIN];
-
-	if (parse_headers(msg, HDR_VIA1_F | HDR_CSEQ_F, 0) < 0 || !msg->h_via1 || !msg->cseq)
-		return 0;
-	const str lines[] = {msg->h_via1->body, msg->cseq->body};
-	crypto_generichash_init(&hash, key, DIALOG_KEY_SIZE, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
-		crypto_generichash_update(&hash, (const unsigned char *)lines[i].s, (unsigned long long)lines[i].len);
-	crypto_generichash_final(&hash, bytes, sizeof(bytes));
-	return (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
 }
 
 /* Cuts the next parameter off. */

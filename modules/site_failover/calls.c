@@ -32,7 +32,7 @@ enum {
 	AGAIN_MS = 10000,     /* a call whose peer could not be asked */
 	ENDED_MS = 64000,     /* an ended call is remembered: longer than anything of it is repeated (RFC 3261 64*T1) */
 	TEXT_MAX = 2048,
-	PENDING = 65536, /* counters, as many as half a mark can name */
+	MARKS = 65536, /* as many as half a mark can name */
 	NO_SUCH_CALL = 481,
 };
 
@@ -60,8 +60,10 @@ struct address {
 
 struct call {
 	struct call *next;
-	uint64_t key, caller_tag;
-	uint64_t begun_by; /* the INVITE */
+	uint64_t key, names, caller_tag;
+	uint64_t begun_by; /* the INVITE, with Call-ID and tag */
+	uint32_t invite;   /* its number alone */
+	enum direction direction;
 	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
 			  */
 	uint32_t ingress, egress;
@@ -78,9 +80,9 @@ struct table {
 	uint8_t secret[crypto_shorthash_KEYBYTES];
 	gen_lock_t locks[LOCKS];
 	uint32_t count, ended, next_bucket;
-	uint32_t trying;             /* calls that were sent and not answered */
-	bool full;                   /* said so in the log */
-	uint16_t opened[2][PENDING]; /* the same by each half of their mark */
+	uint32_t trying;         /* INVITEs that were sent and have no final answer */
+	bool full;               /* said so in the log */
+	uint16_t open[2][MARKS]; /* the same, by each half of their marks: how many have it */
 	struct call *buckets[BUCKETS];
 };
 
@@ -168,7 +170,7 @@ uint32_t calls_mark(struct sip_msg *invite)
 
 static uint16_t *opened_at(uint32_t mark, unsigned half)
 {
-	return &table->opened[half][(mark >> 16 * half) % PENDING];
+	return &table->open[half][(mark >> 16 * half) % MARKS];
 }
 
 void calls_open(uint32_t mark, uint32_t ingress)
@@ -200,17 +202,24 @@ static bool is_open(uint64_t begun_by)
 
 /* ------- the table ------- */
 
-/* The same for a request of either end. One INVITE may begin several dialogs: all are in one bucket. */
+static size_t bucket_of(struct sip_msg *msg)
+{
+	return hash_of_str(msg->callid->body) % BUCKETS;
+}
+
+/* Of a dialog, the same for a request of either end. */
+static uint64_t names_of(struct sip_msg *msg)
+{
+	const uint64_t parts[] = {hash_of_str(msg->callid->body),
+				  hash_of_str(get_from(msg)->tag_value) + hash_of_str(get_to(msg)->tag_value)};
+	return hash_of(parts, sizeof(parts));
+}
+
+/* A call may pass twice, and one INVITE may begin several dialogs: all are in one bucket. */
 static uint64_t key_of(const struct dialog *dialog, struct sip_msg *msg)
 {
-	struct {
-		uint64_t call_id, tags, invite;
-	} parts = {
-		.call_id = hash_of_str(msg->callid->body),
-		.tags = hash_of_str(get_from(msg)->tag_value) + hash_of_str(get_to(msg)->tag_value),
-		.invite = dialog->invite,
-	};
-	return hash_of(&parts, sizeof(parts)) / BUCKETS * BUCKETS + parts.call_id % BUCKETS;
+	const uint64_t parts[] = {names_of(msg), dialog->invite};
+	return hash_of(parts, sizeof(parts)) / BUCKETS * BUCKETS + bucket_of(msg);
 }
 
 static gen_lock_t *lock_of(size_t bucket)
@@ -261,7 +270,7 @@ static bool is_early(const struct beginning *beginning)
 
 static bool has_live_call(struct sip_msg *msg, const struct beginning *beginning)
 {
-	size_t bucket = hash_of_str(msg->callid->body) % BUCKETS;
+	size_t bucket = bucket_of(msg);
 	bool found = false;
 	lock_get(lock_of(bucket));
 	for (const struct call *call = table->buckets[bucket]; call && !found; call = call->next)
@@ -537,7 +546,7 @@ static void draft_callee(struct draft *draft, struct sip_msg *response)
 {
 	struct route_set set;
 	str *contact = &draft->texts[CONTACT + CALLEE], *routes = &draft->texts[ROUTES + CALLEE];
-	if (route_set_contact(response, contact) || route_set_read(response, &set) ||
+	if (route_set_contact(response, contact) || route_set_read(response, draft->dialog.invite, &set) ||
 	    !write_response_routes(&set, draft->routes[CALLEE], routes)) {
 		*contact = *routes = (str){};
 		return;
@@ -574,6 +583,15 @@ static bool is_asked_for(const struct dialog *dialog)
 	return is_limited(dialog->egress) || (!(dialog->policy & DIALOG_INGRESS_SHARED) && is_limited(dialog->ingress));
 }
 
+static void set_dialog(struct call *call, const struct dialog *dialog, struct sip_msg *msg, str caller_tag)
+{
+	call->names = names_of(msg);
+	call->caller_tag = hash_of_str(caller_tag);
+	call->begun_by = begun_by(msg, caller_tag, dialog->invite);
+	call->invite = dialog->invite;
+	call->direction = dialog->direction;
+}
+
 void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, struct sip_msg *response)
 {
 	static struct draft draft;
@@ -595,8 +613,7 @@ void calls_begin(const struct dialog *dialog, struct cell *cell, int branch, str
 	struct call *call = make(&draft);
 	if (!call)
 		return;
-	call->caller_tag = hash_of_str(get_from(response)->tag_value);
-	call->begun_by = begun_by(response, get_from(response)->tag_value, dialog->invite);
+	set_dialog(call, dialog, response, get_from(response)->tag_value);
 	call->relayed = (enum call_relayed)call_state_int(CALL_RELAYED, CALL_RELAYED_NOT);
 	begin(call);
 }
@@ -648,8 +665,7 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	struct call *call = make(&draft);
 	if (!call)
 		return NULL;
-	call->caller_tag = hash_of_str(caller_tag_of(request, forward));
-	call->begun_by = begun_by(request, caller_tag_of(request, forward), dialog->invite);
+	set_dialog(call, dialog, request, caller_tag_of(request, forward));
 	call->relayed = first_offer(dialog);
 	return call;
 }
@@ -699,6 +715,21 @@ enum call_ended calls_end(const struct dialog *dialog, struct sip_msg *request, 
 	if (has_live_call(request, &beginning) || (!ended && is_early(&beginning)))
 		return CALL_OF_SEVERAL;
 	return ended ? CALL_ENDED : CALL_NOT_KNOWN;
+}
+
+uint32_t calls_invite(const struct dialog *dialog, struct sip_msg *request)
+{
+	uint32_t invite = dialog->invite;
+	if (!table || !read_ends(request) || is_known(key_of(dialog, request)))
+		return invite;
+	size_t bucket = bucket_of(request);
+	uint64_t names = names_of(request);
+	lock_get(lock_of(bucket));
+	for (const struct call *call = table->buckets[bucket]; call; call = call->next)
+		if (!call->ended && call->names == names && call->direction == dialog->direction)
+			invite = call->invite;
+	lock_release(lock_of(bucket));
+	return invite;
 }
 
 /* ------- where the ends of a call are ------- */

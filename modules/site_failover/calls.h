@@ -15,7 +15,6 @@
 #include "call_state.h"
 #include "dialog_token.h"
 #include "place.h"
-#include "site_failover_api.h"
 #include "topology.h"
 
 int calls_init(void);
@@ -50,10 +49,16 @@ int calls_find(const struct dialog *dialog, struct sip_msg *request, bool *forwa
 int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool *caller,
 		      char group[FIELD_NAME_MAX + 1]);
 
+/**
+ * The INVITE that began the dialog of this request: that of the token, unless a live call with these two tags has
+ * another. Who has had several INVITEs with the same Call-ID and caller's tag has the tokens of all.
+ */
+uint32_t calls_invite(const struct dialog *dialog, struct sip_msg *request);
+
 /** All live calls of this node. */
 uint32_t calls_count(void);
 
-/** What names this INVITE below, while its transaction's state is current. */
+/** A name for this INVITE, for the two functions after it, while its transaction's state is current. */
 uint32_t calls_mark(struct sip_msg *invite);
 /** A call was sent and has no final answer; it has one now. @p ingress: the caller's peer, or TOPOLOGY_NONE. */
 void calls_open(uint32_t mark, uint32_t ingress);

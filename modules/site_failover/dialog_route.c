@@ -155,6 +155,8 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
 	struct way way;
 	struct place hop;
+	call_state_set_int(CALL_DIRECTION, dialog->direction);
+	call_state_set_int(CALL_INVITE, (int)dialog->invite);
 	int result = way_find(msg, dialog, &way);
 	/* whatever becomes of the BYE, its call is over */
 	if (msg->REQ_METHOD == METHOD_BYE && result != -EPERM)
@@ -165,9 +167,7 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 		return result;
 	if (msg->REQ_METHOD & (METHOD_INVITE | METHOD_UPDATE))
 		calls_learn(dialog, msg, way.forward, &hop);
-	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_ATTRIBUTES, (int)dialog->attribute_set);
-	call_state_set_int(CALL_INVITE, (int)dialog->invite);
 	if (dialog->policy & DIALOG_INGRESS_SECURED)
 		call_state_set_int(CALL_SECURED, way.forward ? CALL_SECURED_SENDER : CALL_SECURED_RECEIVER);
 	call_state_set_int(CALL_IN, (int)way.from);
@@ -186,17 +186,13 @@ int dialog_route_follow(struct sip_msg *msg)
 	if (site_state.rr.get_route_param(msg, &parameter, &token) < 0 || dialog_message_id(msg, &id) ||
 	    dialog_token_read(span_of_str(&token), &id, settings.dialog_key, &dialog))
 		return -1;
+	dialog.invite = calls_invite(&dialog, msg);
 	return take_over(msg, &dialog) ? -1 : 1;
 }
 
 /* ------- the token in a response ------- */
 
-static bool is_same(const struct dialog *a, const struct dialog *b)
-{
-	return a->invite == b->invite && a->ingress == b->ingress && a->egress == b->egress;
-}
-
-/* The one that is @p wanted, else the first of its direction, the nearest to the callee. */
+/* The one whose INVITE is @p wanted, else the first of its direction, the nearest to the callee. */
 static bool choose(rr_t *route, const struct dialog_id *id, const uint8_t *key, const struct dialog *wanted,
 		   struct dialog *dialog, int *result)
 {
@@ -205,7 +201,7 @@ static bool choose(rr_t *route, const struct dialog_id *id, const uint8_t *key, 
 	if (dialog_message_token(route, &token) || dialog_token_read(token, id, key, &read) ||
 	    (wanted && read.direction != wanted->direction))
 		return false;
-	bool same = !wanted || is_same(&read, wanted);
+	bool same = !wanted || read.invite == wanted->invite;
 	if (same || *result)
 		*dialog = read;
 	*result = 0;
@@ -236,6 +232,14 @@ int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, s
 	return read_routes(msg, &msg->record_route, wanted, dialog);
 }
 
+int dialog_route_of_answer(struct sip_msg *msg, struct dialog *dialog)
+{
+	struct sender_found sender;
+	int result = sender_find(msg, &sender);
+	struct dialog wanted = {.direction = sender.side == SIDE_SERVICE ? TO_SERVICE : TO_OPERATOR};
+	return result ? result : dialog_route_of_response(msg, &wanted, dialog);
+}
+
 /* ------- site_identify: a peer that is gone ------- */
 
 /* Before loose_route(). */
@@ -257,12 +261,12 @@ int dialog_route_answers(struct sip_msg *msg)
 {
 	struct dialog dialog;
 	struct ends ends;
-	char name[FIELD_NAME_MAX + 1];
-	if (msg->first_line.type != SIP_REPLY || parse_headers(msg, HDR_EOH_F, 0) < 0 ||
-	    dialog_route_of_response(msg, NULL, &dialog) || ends_find(&dialog, &ends) || sender_group(msg, name))
+	struct sender_found sender;
+	if (msg->first_line.type != SIP_REPLY || parse_headers(msg, HDR_EOH_F, 0) < 0 || sender_find(msg, &sender) ||
+	    dialog_route_of_answer(msg, &dialog) || ends_find(&dialog, &ends))
 		return -1;
-	str group = str_of(name);
-	if (!is_of_group(&group, &ends.ingress) && !is_of_group(&group, &ends.egress))
+	str group = str_of(sender.group);
+	if (!is_of_group(&group, &ends.egress))
 		return -1;
 	/* in the place of the transaction's: an INVITE that started the dialog went from ingress to egress */
 	call_state_set_int(CALL_IN, (int)dialog.ingress);

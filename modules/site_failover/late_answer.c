@@ -97,7 +97,9 @@ static bool claim(int branch)
 static bool take(struct cell *cell, int branch, struct sip_msg *msg)
 {
 	struct ua_client *client = &cell->uac[branch];
-	struct dialog sent = {.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE)}, dialog;
+	struct dialog sent = {.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
+			      .invite = (uint32_t)call_state_int(CALL_INVITE, 0)},
+		      dialog;
 	struct place place;
 	if (cell->uas.status > 100 || cell->flags & T_CANCELED || !(client->request.flags & F_RB_TIMEOUT) ||
 	    dialog_route_of_response(msg, &sent, &dialog) || place_find(dialog.egress, &place) || !claim(branch))
@@ -224,14 +226,6 @@ static void write_as_routes(struct writer *writer, const struct sip_msg *msg, hd
 			write_line(writer, "Route: %.*s\r\n", STR_FMT(&header->body));
 }
 
-/* The attribute set whose header goes to the callee: none if he is the service. */
-static uint32_t attributes_of_callee(struct sip_msg *msg)
-{
-	struct dialog dialog;
-	return dialog_route_of_response(msg, NULL, &dialog) || dialog.direction != TO_OPERATOR ? 0
-											       : dialog.attribute_set;
-}
-
 /* The operator's custom header goes on all that goes to the operator, so on these too. */
 static void write_custom_header(struct writer *writer, uint32_t attributes)
 {
@@ -282,11 +276,15 @@ struct ending {
 };
 
 /* For the one who sent this answer to an INVITE that began a dialog. */
-static int ending_read(struct sip_msg *msg, uint32_t attributes, struct ending *ending)
+static int ending_read(struct sip_msg *msg, struct ending *ending)
 {
 	struct route_set set;
-	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address, .attributes = attributes};
-	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, &set) ||
+	struct dialog dialog = {};
+	*ending = (struct ending){.msg = msg, .socket = msg->rcv.bind_address};
+	/* the header goes to no service; to a callee whose call is not known none does */
+	if (dialog_route_of_answer(msg, &dialog) == 0 && dialog.direction == TO_OPERATOR)
+		ending->attributes = dialog.attribute_set;
+	if (parse_from_header(msg) < 0 || parse_to_header(msg) < 0 || route_set_read(msg, dialog.invite, &set) ||
 	    route_set_contact(msg, &ending->contact) || str2int(&get_cseq(msg)->number, &ending->cseq))
 		return -EINVAL;
 	ending->local = get_from(msg);
@@ -368,7 +366,7 @@ static bool end_answer(struct sip_msg *msg, int cause, const char *text, struct 
 static bool end_first_answer(struct sip_msg *msg, int cause, const char *text)
 {
 	struct ending ending;
-	if (ending_read(msg, attributes_of_callee(msg), &ending) == 0)
+	if (ending_read(msg, &ending) == 0)
 		return end_answer(msg, cause, text, &ending);
 	LM_ERR("answer of %.*s cannot be ended: no usable Contact, From, To or Record-Route\n",
 	       STR_FMT(&msg->callid->body));

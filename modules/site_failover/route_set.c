@@ -10,7 +10,16 @@
 #include <core/parser/parse_rr.h>
 #include <core/parser/parse_uri.h>
 
-static bool is_ours(rr_t *route)
+#include "dialog_message.h"
+#include "state.h"
+
+struct reader {
+	struct dialog_id id;
+	struct topology_settings settings;
+	uint32_t invite;
+};
+
+static bool has_our_address(const rr_t *route)
 {
 	struct sip_uri uri;
 	if (parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri))
@@ -19,16 +28,30 @@ static bool is_ours(rr_t *route)
 	return check_self(&uri.host, port, 0) == 1;
 }
 
+static bool is_ours(const struct reader *reader, const rr_t *route)
+{
+	struct span token;
+	struct dialog dialog;
+	if (reader->invite == 0)
+		return has_our_address(route);
+	return dialog_message_token(route, &token) == 0 &&
+	       dialog_token_read(token, &reader->id, reader->settings.dialog_key, &dialog) == 0 &&
+	       dialog.invite == reader->invite;
+}
+
 /* The Record-Routes above ours were added between us and the callee; the nearest stands last. */
-int route_set_read(struct sip_msg *msg, struct route_set *set)
+int route_set_read(struct sip_msg *msg, uint32_t invite, struct route_set *set)
 {
 	str found[ROUTES_MAX], uris[ROUTES_MAX];
+	struct reader reader = {.invite = invite};
 	size_t count = 0;
 	bool ours = false;
+	if (site_settings(&reader.settings) || dialog_message_id(msg, &reader.id))
+		return -EINVAL;
 	for (struct hdr_field *header = msg->record_route; header && !ours; header = next_sibling_hdr(header)) {
 		if (parse_rr(header))
 			return -EINVAL;
-		for (rr_t *route = header->parsed; route && !(ours = is_ours(route)); route = route->next) {
+		for (rr_t *route = header->parsed; route && !(ours = is_ours(&reader, route)); route = route->next) {
 			if (count == ROUTES_MAX)
 				return -E2BIG;
 			found[count] = (str){.s = route->nameaddr.name.s, .len = route->len};

@@ -3,6 +3,8 @@
 #ifndef TRUNKGATE_SITE_FAILOVER_ROUTE_SET_H
 #define TRUNKGATE_SITE_FAILOVER_ROUTE_SET_H
 
+#include <stdint.h>
+
 #include <core/parser/msg_parser.h>
 
 enum { ROUTES_MAX = 16 };
@@ -13,8 +15,11 @@ struct route_set {
 	str next; /* URI of the first, or empty */
 };
 
-/** The Record-Routes beyond ours of a parsed response. Returns 0, -EINVAL or -E2BIG. */
-int route_set_read(struct sip_msg *msg, struct route_set *set);
+/**
+ * The Record-Routes beyond ours of a parsed response, whose INVITE has this number (0: not known): a call that passes
+ * twice has two of ours. Returns 0, -EINVAL or -E2BIG.
+ */
+int route_set_read(struct sip_msg *msg, uint32_t invite, struct route_set *set);
 
 /** The URI of the first Contact. Returns 0 or -EINVAL. */
 int route_set_contact(struct sip_msg *msg, str *uri);

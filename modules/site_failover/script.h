@@ -16,8 +16,14 @@
 /** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty,
  * -4 empty or not complete, but this Kamailio has just started. */
 int sender_identify(struct sip_msg *msg);
-/** The group that sent this message, without setting anything. 0 or -errno. */
-int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1]);
+
+struct sender_found {
+	enum side side;
+	uint32_t peer; /**< TOPOLOGY_NONE: several share the address */
+	char group[FIELD_NAME_MAX + 1];
+};
+/** The same without setting anything. 0 or -errno. */
+int sender_find(struct sip_msg *msg, struct sender_found *found);
 
 /** The group that now gets a call of this service: sets out_group. 1, -1 none, -3 empty. */
 int choice_service(struct sip_msg *msg, str *service);
@@ -52,22 +58,20 @@ int dialog_route_follow(struct sip_msg *msg);
  * The sender of an in-dialog request whose address the topology does not know: one of the two peers of a counted call,
  * taken out since. 0, with side, group and peer; or -errno.
  */
-struct sender_found {
-	enum side side;
-	uint32_t peer; /**< TOPOLOGY_NONE: several share the address */
-	char group[FIELD_NAME_MAX + 1];
-};
 int dialog_route_sender(struct sip_msg *msg, struct sender_found *found);
-/** Core reply_route: 1 if the response belongs to a dialog of ours and comes from one of its two groups. Else -1. */
+/** Core reply_route: 1 if the response belongs to a dialog of ours and comes from its callee's group. Else -1. */
 int dialog_route_answers(struct sip_msg *msg);
 /** Aims at the next hop if that is an address of one of our groups. 1, -1. */
 int hop_known(struct sip_msg *msg);
 /**
  * The token in a Record-Route of ours in a response: the nearest to the callee. A call that passes twice has two: with
- * @p wanted, which may be NULL, the one with its direction and peers, else the nearest of its direction. 0 or -errno.
+ * @p wanted, which may be NULL, that of its INVITE, else the nearest of its direction. 0 or -errno.
  */
 struct dialog;
 int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog);
+/** The same where nothing but the answer is known: of the calls that its sender got, the nearest to him. 0 or -errno.
+ */
+int dialog_route_of_answer(struct sip_msg *msg, struct dialog *dialog);
 
 /** Core reply_route: 1 if the response was for us to end and is ended; drop it. Else -1. */
 int late_answer_end(struct sip_msg *msg);

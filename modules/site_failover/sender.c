@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include <core/parser/parse_to.h>
 #include <core/socket_info.h>
 
 #include "call_state.h"
-#include "dialog_message.h"
+#include "dialog_token.h"
 #include "glue.h"
 #include "place.h"
 #include "region.h"
@@ -103,14 +105,11 @@ static bool starts_dialog(struct sip_msg *msg)
 	       get_to(msg)->tag_value.len == 0;
 }
 
-static int begin_dialog(struct sip_msg *msg, enum side side)
+static void begin_dialog(enum side side)
 {
-	struct topology_settings settings;
-	if (site_settings(&settings))
-		return -3;
 	call_state_set_int(CALL_DIRECTION, side == SIDE_OPERATOR ? TO_SERVICE : TO_OPERATOR);
-	call_state_set_int(CALL_INVITE, (int)dialog_message_invite(msg, settings.dialog_key));
-	return 1;
+	if (!call_state_has(CALL_INVITE))
+		call_state_set_int(CALL_INVITE, 1 + (int)randombytes_uniform(DIALOG_INVITE_MAX));
 }
 
 int sender_identify(struct sip_msg *msg)
@@ -129,14 +128,13 @@ int sender_identify(struct sip_msg *msg)
 	if (call_state_set_int(CALL_SIDE, found.side) || call_state_set_str(CALL_GROUP, str_of(found.group)) ||
 	    call_state_set_int(CALL_IN, (int)found.peer))
 		return -1;
-	return starts_dialog(msg) ? begin_dialog(msg, found.side) : 1;
+	if (starts_dialog(msg))
+		begin_dialog(found.side);
+	return 1;
 }
 
-int sender_group(struct sip_msg *msg, char name[FIELD_NAME_MAX + 1])
+int sender_find(struct sip_msg *msg, struct sender_found *found)
 {
-	struct sender_found found = {};
-	int result = identify(&msg->rcv, &found);
-	if (result == 0)
-		place_copy_text(name, FIELD_NAME_MAX + 1, span_of(found.group));
-	return result;
+	*found = (struct sender_found){};
+	return identify(&msg->rcv, found);
 }

@@ -51,7 +51,7 @@ struct request {
 	struct names requester, answerer;
 	bool by_caller;  /* the requester began the dialog */
 	bool within;     /* of a reply: its request did not begin it, or is not known any more */
-	unsigned invite; /* that began the dialog, see dialog_message_invite() */
+	unsigned invite; /* that began the dialog, see dialog_token.h */
 	enum call_relayed relayed;
 };
 

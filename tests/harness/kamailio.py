@@ -2,6 +2,7 @@
 """The real Kamailio with a given configuration, its RPC, and trunkgate-worker without Kamailio."""
 
 import os
+import re
 import signal
 import socket
 
@@ -80,6 +81,10 @@ class Kamailio(Daemon):
 
     def counter(self, group, name):
         return int(self.call("cnt.get", group, name).split()[-1])
+
+    def transactions(self):
+        """Those of tm that are not over, with the time that they wait for late messages."""
+        return int(re.search(r"current: (\d+)", self.call("tm.stats")).group(1))
 
     def roles(self):
         """{pid: description} as Kamailio itself names its processes."""

@@ -86,6 +86,20 @@ class TestByeOfNobody(EndsCase):
         self.over()
 
 
+class TestByeWithoutAPeer(EndsCase):
+    def test_call_of_before_a_restart_whose_peer_has_another_name(self):
+        self.established_as("west", self.KINDS)
+        document = self.gateway.document()
+        for group in document["peerGroups"]:
+            for peer in group["peers"]:
+                peer["name"] = peer["name"].replace("teams-1", "teams-one")
+        self.gateway.load(document)
+        self.addCleanup(self.gateway.load)
+        self.gateway.kamailio.stop()
+        self.gateway.restart_kamailio()
+        self.over()
+
+
 class TestEarlyOffers(EndsCase):
     def ringing(self):
         """Neither INVITE nor 183 has an offer."""

@@ -5,11 +5,12 @@ import socket
 import unittest
 
 from harness import wait_until
+from harness.gateway import HEADER
 from harness.media import FOUND, OUTSIDE
 from harness.rtp import media_of, new_key
+from harness.rtpengine import debian13
 from harness.sip import Message, uri_of
 from test_media_ends import EndsCase
-
 
 
 def is_free(address):
@@ -22,6 +23,16 @@ def is_free(address):
 
 
 class SharedCase(EndsCase):
+    lived = 0
+
+    def setUp(self):
+        super().setUp()
+        self.lived = self.live_calls()
+
+    def live_calls(self):
+        """Without those that a test before left."""
+        return super().live_calls() - self.lived
+
     def ringing(self, caller="west"):
         self.caller, self.callee = (self.west, self.teams) if caller == "west" else (self.teams, self.west)
         self.names = (caller, "teams" if caller == "west" else "west")
@@ -255,14 +266,51 @@ class TestAtTheSameTime(SharedCase):
             self.media_end()
 
 
+class TestTokenOfAnotherInvite(SharedCase):
+    """The callee has the tokens of two INVITEs of one Call-ID and From tag: that of the first names nothing of the call."""
+
+    MEDIA = {"teams-oc": "SRTP-optional"}
+    KINDS = {"west": "plain", "teams": "OSRTP"}
+
+    def up(self):
+        first, invite = self.ringing(), self.call.sent
+        self.turned_down(first, invite, 422)
+        self.next()
+        self.answered(self.arrived())
+        self.routes = first.invite.routes()
+
+    def with_its_token(self, method, body=""):
+        def changes(message):
+            message.remove("Route")
+            message.headers[1:1] = [["Route", route] for route in self.routes]
+        return self.dialogs["teams"].dialog_request(method, self.gateway.proxy, body=body, changes=changes)
+
+    def test_who_was_secured_stays_so(self):
+        self.up()
+        request = self.with_its_token("UPDATE", self.body("teams", "plain"))
+        self.assertEqual(self.answer_to("teams", request).status, 488)
+        self.lives_and_ends()
+
+    def test_bye_ends_the_call(self):
+        self.up()
+        self.with_its_token("BYE")
+        self.west.reply(self.arrives("west", "BYE"), 200)
+        self.teams.response(200, "BYE", call_id=self.call_id)
+        self.media_end()
+        self.assertEqual(self.live_calls(), 0)
+
+
 class TestPassesTwice(SharedCase):
     """A service that sends the call on, to a number of the operator's, as a proxy does (RFC 3261 16)."""
 
+    MEDIA = {}
     CALLER = "+15551230002"
 
     def sends_on(self, endpoint, message):
-        if message.status == 100:
+        if message.status == 100 or (message.status == 200 and message.method == "CANCEL"):
             return
+        if message.is_request and message.method in ("INVITE", "CANCEL"):
+            endpoint.reply(message, 100 if message.method == "INVITE" else 200)
         message = Message.parse(bytes(message))
         if message.is_request:
             routes = message.routes("Route")
@@ -271,18 +319,25 @@ class TestPassesTwice(SharedCase):
                                    *(["Route", route] for route in routes if uri_of(route) != self.own)]
         else:
             message.headers.remove(next(header for header in message.headers if header[0] == "Via"))
-        if message.is_request and message.method == "INVITE" and not message.tag("To"):
-            message.first = f"INVITE sip:{OUTSIDE}@{self.gateway.host}:{self.gateway.port} SIP/2.0"
+        if message.is_request and message.method in ("INVITE", "CANCEL") and not message.tag("To"):
+            message.first = f"{message.method} sip:{OUTSIDE}@{self.gateway.host}:{self.gateway.port} SIP/2.0"
+        if message.is_request and message.method == "INVITE":
             message.headers.insert(1, ["Record-Route", f"<{self.own}>"])
+        if message.is_request and message.method == "CANCEL":
+            del message.headers[1]
         endpoint.send(message, self.gateway.proxy)
 
-    def test_both_ends_hear_each_other(self):
+    def begin(self, body=None, callee="west", caller=CALLER):
         self.own = f"sip:{self.teams.address};lr"
         self.media["teams"] = self.second["west"]
         self.teams.behave = self.sends_on
-        call = self.west.invite(self.gateway.proxy, FOUND, self.CALLER, body=self.body("west", "plain"))
+        self.addCleanup(setattr, self.teams, "behave", None)
+        body = self.body("west", "plain") if body is None else body
+        call = self.west.invite(self.gateway.proxy, FOUND, caller, body=body)
         self.call_id = call.call_id
-        served = self.west.served(call_id=call.call_id)
+        return call, self.gateway.peer[callee].served(call_id=call.call_id)
+
+    def answered_by(self, call, served):
         served.reply(200, body=self.body("teams", "plain"))
         answer = call.final(status=200)
         call.ack()
@@ -291,11 +346,133 @@ class TestPassesTwice(SharedCase):
         self.connect_as("teams", "plain", served.invite.body)
         self.both_hear()
         self.assertEqual(self.live_calls(), 2)
+
+    def both_are_over(self):
+        self.media_end()
+        self.assertEqual(self.live_calls(), 0)
+
+    def test_caller_ends_it(self):
+        call, served = self.begin()
+        self.answered_by(call, served)
         call.dialog_request("BYE")
         served.ended()
         self.west.response(200, "BYE", call_id=call.call_id)
-        self.media_end()
-        self.assertEqual(self.live_calls(), 0)
+        self.both_are_over()
+
+    def test_callee_ends_it(self):
+        call, served = self.begin()
+        self.answered_by(call, served)
+        served.dialog_request("BYE", self.gateway.proxy)
+        self.west.reply(self.west.request("BYE", call_id=call.call_id), 200)
+        self.west.response(200, "BYE", call_id=call.call_id)
+        self.both_are_over()
+
+    def test_busy(self):
+        call, served = self.begin()
+        self.assertTrue(self.relayed())
+        served.reply(486)
+        call.final(status=486)
+        self.both_are_over()
+
+    def test_cancelled(self):
+        call, served = self.begin()
+        served.reply(180)
+        call.provisional(180)
+        call.cancel()
+        served.cancelled()
+        call.final(status=487)
+        self.both_are_over()
+
+    def test_another_peer_answers(self):
+        call, _ = self.begin()
+        served = self.gateway.peer["east"].served(call_id=call.call_id)
+        self.answered_by(call, served)
+        call.dialog_request("BYE")
+        served.ended()
+        self.west.response(200, "BYE", call_id=call.call_id)
+        self.both_are_over()
+
+    def test_new_offers_of_both_ends(self):
+        call, served = self.begin()
+        self.answered_by(call, served)
+        for who, other in (("west", "teams"), ("teams", "west")):
+            body = self.body(who, "plain")
+            if who == "west":
+                call.dialog_request("UPDATE", body=body)
+            else:
+                served.dialog_request("UPDATE", self.gateway.proxy, body=body)
+            arrived = self.west.request("UPDATE", call_id=call.call_id)
+            self.west.reply(arrived, 200, headers=[("Contact", self.west.contact)], body=self.body(other, "plain"))
+            answer = self.west.response(200, "UPDATE", call_id=call.call_id)
+            self.connect_as(who, "plain", answer.body)
+            self.connect_as(other, "plain", arrived.body)
+            self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+        self.west.response(200, "BYE", call_id=call.call_id)
+        self.both_are_over()
+
+    def test_the_offer_is_in_the_answer(self):
+        call, served = self.begin("")
+        served.reply(200, body=self.body("teams", "plain"))
+        offered = call.final(status=200)
+        call.dialog_request("ACK", body=self.body("west", "plain"))
+        self.connect_as("west", "plain", offered.body)
+        self.connect_as("teams", "plain", served.acked().body)
+        self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+        self.west.response(200, "BYE", call_id=call.call_id)
+        self.both_are_over()
+
+    def test_answer_repeated_when_its_transactions_are_gone(self):
+        call, served = self.begin()
+        self.answered_by(call, served)
+        first = self.answers(call)[-1]
+        wait_until(lambda: self.gateway.kamailio.transactions() == 0, 15, "the transactions are gone")
+        served.reply(200, body=self.body("teams", "plain"))
+        wait_until(lambda: len(self.answers(call)) == 2, 3, "200 again")
+        self.assertEqual(media_of(self.answers(call)[-1].body), media_of(first.body))
+        self.both_hear()
+        call.dialog_request("BYE")
+        served.ended()
+        self.west.response(200, "BYE", call_id=call.call_id)
+        self.both_are_over()
+
+    def answers(self, call):
+        return self.west.seen(lambda m: m.status == 200 and m.method == "INVITE" and m.call_id == call.call_id)
+
+    def test_late_answer_ends_both_passes(self):
+        """No 180 comes back to the first pass, which gives teams-1 up."""
+        def silent(endpoint, message):
+            if message.status != 180:
+                self.sends_on(endpoint, message)
+        call, served = self.begin(caller=FOUND)
+        self.teams.behave = silent
+        served.reply(180)
+        other = self.gateway.peer["teams-2"].served(call_id=call.call_id)
+        other.reply(180)
+        served.reply(200, body=self.body("teams", "plain"))
+        served.acked()
+        bye = served.ended()
+        self.assertEqual(len(bye.all("Via")), 3)
+        requests = self.teams.seen(lambda m: m.is_request and m.method in ("ACK", "BYE") and m.call_id == call.call_id)
+        self.assertEqual([message.get(HEADER) for message in requests], [None] * len(requests))
+        other.reply(486)
+        call.final(status=486)
+        self.both_are_over()
+
+
+class TestOneAfterTheOtherDebian13(TestOneAfterTheOther):
+    ROOT = debian13
+
+
+class TestAtTheSameTimeDebian13(TestAtTheSameTime):
+    ROOT = debian13
+
+
+class TestPassesTwiceDebian13(TestPassesTwice):
+    ROOT = debian13
 
 
 if __name__ == "__main__":
