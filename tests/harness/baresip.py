@@ -8,7 +8,7 @@ import socket
 import threading
 
 from .daemon import Daemon
-from .ports import free_port, free_range
+from .ports import MediaPorts, free_port
 from .wait import wait_until
 
 
@@ -68,13 +68,14 @@ class Baresip(Daemon):
         self.control, self.control_port = None, free_port(address)
         self.home = folder / f"{name or self.name}.home"
         self.home.mkdir()
-        media = free_range(64, address)
+        self.media_ports = MediaPorts(64, address)
+        media = self.media_ports.range
         modules = "".join(f"module {module}.so\n" for module in (
             "g711", "aubridge", "sndfile", "srtp", "dtls_srtp", "ctrl_tcp"))
         (self.home / "config").write_text(
             f"poll_method epoll\nnet_interface {address}\nsip_listen {address}:{port}\n"
             f"audio_source aubridge,loop\naudio_player aubridge,loop\nausrc_srate 8000\nauplay_srate 8000\n"
-            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {media}-{media + 63}\nsnd_path {self.home}\n"
+            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {media[0]}-{media[-1]}\nsnd_path {self.home}\n"
             f"module_path {baresip_modules()}\n{modules}module_app account.so\nmodule_app menu.so\n"
             f"ctrl_tcp_listen {address}:{self.control_port}\n")
         encrypted = f";mediaenc={encryption}" if encryption else ""
@@ -92,6 +93,7 @@ class Baresip(Daemon):
         if self.process is not None and self.control:
             self.control.close()
         super().stop(timeout)
+        self.media_ports.give_back()
 
     def dial(self, uri):
         self.control.order("dial", uri)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Free ports on the loopback addresses."""
 
+import random
 import socket
 
 _given = set()
@@ -34,12 +35,40 @@ def free_ports(count, host="127.0.0.1"):
     return [free_port(host) for _ in range(count)]
 
 
-def free_range(count, host="127.0.0.1", first=20000, last=60000):
-    """The first of count ports in a row, even, free for UDP (rtpengine's media)."""
-    import random
+class MediaPorts:
+    """Ports in a row for RTP, of this test alone from hold() to give_back().
 
-    for _ in range(200):
-        start = random.randrange(first, last - count) & ~1
-        if all(_is_free(host, port) for port in range(start, start + count)):
-            return start
-    raise AssertionError("no free range of ports")
+    They are below those that the kernel gives out, and marked by abstract sockets, which end with the process: rtpengine
+    binds each only when a call needs it, and so that it may take one that somebody else has.
+    """
+
+    FIRST, LAST, BLOCK = 10000, 32700, 100
+
+    def __init__(self, count, host="127.0.0.1"):
+        self.host, self._marks = host, []
+        for _ in range(1000):
+            self.first = random.randrange(self.FIRST, self.LAST - count, self.BLOCK)
+            self.range = range(self.first, self.first + count)
+            if self._mark() and all(_is_free(host, port) for port in self.range):
+                return
+            self.give_back()
+        raise AssertionError("no free range of ports")
+
+    def _mark(self):
+        for block in range(self.first, self.range[-1] + 1, self.BLOCK):
+            mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._marks.append(mark)
+            try:
+                mark.bind(f"\0trunkgate-media-{self.host}-{block}")
+            except OSError:
+                return False
+        return True
+
+    def hold(self):
+        """Once more, after give_back()."""
+        if not self._marks and not self._mark():
+            raise AssertionError(f"another test has ports of {self.range} by now")
+
+    def give_back(self):
+        while self._marks:
+            self._marks.pop().close()

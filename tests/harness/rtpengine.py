@@ -12,7 +12,7 @@ import unittest
 
 from .daemon import Daemon
 from .paths import BUILD, ROOT
-from .ports import free_port, free_range
+from .ports import MediaPorts, free_port
 
 PLUGIN = BUILD / "rtpengine-plugins" / "srtp_enforcer" / "srtp_enforcer.so"
 
@@ -99,16 +99,15 @@ class Rtpengine(Daemon):
     def __init__(self, folder, address="127.0.0.1", media_ports=400, name=None, plugin=False, settings=None, root=None,
                  log_level=6, threads=2):
         self.address = address
-        self.first = free_range(media_ports, address)
-        self.ports = range(self.first, self.first + media_ports)
-        self.port = next(port for port in iter(lambda: free_port(address), None)
-                         if port not in self.ports)
+        self.media_ports = MediaPorts(media_ports, address)
+        self.ports = self.media_ports.range
+        self.port = free_port(address)
         name = name or self.name
         config = "none" if settings is None else folder.write(f"{name}.conf", settings)
         options = [
             "--foreground", "--log-stderr", f"--log-level={log_level}", "--table=-1", f"--num-threads={threads}",
-            f"--interface={address}", f"--listen-ng={address}:{self.port}", f"--port-min={self.first}",
-            f"--port-max={self.first + media_ports - 1}", "--delete-delay=0",
+            f"--interface={address}", f"--listen-ng={address}:{self.port}", f"--port-min={self.ports[0]}",
+            f"--port-max={self.ports[-1]}", "--delete-delay=0",
             *(["--log-level-control=3"] if plugin else [])]  # else it logs keys, and the plugin refuses that
         if root:
             handed = config if settings is not None else folder.write("empty.conf", "")
@@ -118,6 +117,14 @@ class Rtpengine(Daemon):
         else:
             command = ["rtpengine", *options, f"--pidfile={folder / f'{name}.pid'}", f"--config-file={config}"]
         super().__init__(folder, command, name, env={"LD_PRELOAD": str(PLUGIN)} if plugin and not root else None)
+
+    def start(self, timeout=15.0):
+        self.media_ports.hold()
+        return super().start(timeout)
+
+    def stop(self, timeout=10.0):
+        super().stop(timeout)
+        self.media_ports.give_back()
 
     def ready(self):
         return self.command_reply(b"d7:command4:pinge") is not None

@@ -850,7 +850,7 @@ class TestStart(Case):
         apart = False
         while not apart:  # a port of all addresses among those for media is refused
             rtpengine = Rtpengine(self.folder, plugin=True, settings=f"[rtpengine]\nlisten-ng = {listen}\n", root=root)
-            media = range(rtpengine.first, rtpengine.first + 400)
+            media = rtpengine.ports
             apart = not any(port in media for _, port in sockets)
         rtpengine.command = [word for word in rtpengine.command if not str(word).startswith("--listen-ng")]
         rtpengine.address, rtpengine.port = sockets[0]
