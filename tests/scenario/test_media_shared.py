@@ -351,13 +351,16 @@ class TestPassesTwice(SharedCase):
         self.media_end()
         self.assertEqual(self.live_calls(), 0)
 
-    def test_caller_ends_it(self):
-        call, served = self.begin()
-        self.answered_by(call, served)
+    def caller_ends(self, call, served):
         call.dialog_request("BYE")
         served.ended()
         self.west.response(200, "BYE", call_id=call.call_id)
         self.both_are_over()
+
+    def test_caller_ends_it(self):
+        call, served = self.begin()
+        self.answered_by(call, served)
+        self.caller_ends(call, served)
 
     def test_callee_ends_it(self):
         call, served = self.begin()
@@ -387,10 +390,7 @@ class TestPassesTwice(SharedCase):
         call, _ = self.begin()
         served = self.gateway.peer["east"].served(call_id=call.call_id)
         self.answered_by(call, served)
-        call.dialog_request("BYE")
-        served.ended()
-        self.west.response(200, "BYE", call_id=call.call_id)
-        self.both_are_over()
+        self.caller_ends(call, served)
 
     def test_new_offers_of_both_ends(self):
         call, served = self.begin()
@@ -407,10 +407,7 @@ class TestPassesTwice(SharedCase):
             self.connect_as(who, "plain", answer.body)
             self.connect_as(other, "plain", arrived.body)
             self.both_hear()
-        call.dialog_request("BYE")
-        served.ended()
-        self.west.response(200, "BYE", call_id=call.call_id)
-        self.both_are_over()
+        self.caller_ends(call, served)
 
     def test_the_offer_is_in_the_answer(self):
         call, served = self.begin("")
@@ -420,10 +417,7 @@ class TestPassesTwice(SharedCase):
         self.connect_as("west", "plain", offered.body)
         self.connect_as("teams", "plain", served.acked().body)
         self.both_hear()
-        call.dialog_request("BYE")
-        served.ended()
-        self.west.response(200, "BYE", call_id=call.call_id)
-        self.both_are_over()
+        self.caller_ends(call, served)
 
     def test_answer_repeated_when_its_transactions_are_gone(self):
         call, served = self.begin()
@@ -434,10 +428,7 @@ class TestPassesTwice(SharedCase):
         wait_until(lambda: len(self.answers(call)) == 2, 3, "200 again")
         self.assertEqual(media_of(self.answers(call)[-1].body), media_of(first.body))
         self.both_hear()
-        call.dialog_request("BYE")
-        served.ended()
-        self.west.response(200, "BYE", call_id=call.call_id)
-        self.both_are_over()
+        self.caller_ends(call, served)
 
     def answers(self, call):
         return self.west.seen(lambda m: m.status == 200 and m.method == "INVITE" and m.call_id == call.call_id)
