@@ -327,7 +327,7 @@ class TestPassesTwice(SharedCase):
             del message.headers[1]
         endpoint.send(message, self.gateway.proxy)
 
-    def begin(self, body=None, callee="west", caller=CALLER):
+    def begin(self, body=None, caller=CALLER):
         self.own = f"sip:{self.teams.address};lr"
         self.media["teams"] = self.second["west"]
         self.teams.behave = self.sends_on
@@ -335,7 +335,7 @@ class TestPassesTwice(SharedCase):
         body = self.body("west", "plain") if body is None else body
         call = self.west.invite(self.gateway.proxy, FOUND, caller, body=body)
         self.call_id = call.call_id
-        return call, self.gateway.peer[callee].served(call_id=call.call_id)
+        return call, self.west.served(call_id=call.call_id)
 
     def answered_by(self, call, served):
         served.reply(200, body=self.body("teams", "plain"))
