@@ -46,6 +46,7 @@ class Message:
         self.source = None
         self.time = None
         self.connection = None
+        self.taken = False  # somebody waited for it
 
     @classmethod
     def parse(cls, data):
@@ -149,7 +150,6 @@ class Endpoint:
         self.behave = None
         self.messages = []
         self.options = []
-        self._taken = set()
         self._changed = threading.Condition()
         self._sock = None
         self._connections = {}
@@ -287,9 +287,8 @@ class Endpoint:
         with self._changed:
             while True:
                 for message in self.messages:
-                    if id(message) not in self._taken and match(message):
-                        if take:
-                            self._taken.add(id(message))
+                    if not message.taken and match(message):
+                        message.taken = take
                         return message
                 left = deadline - time.monotonic()
                 if left <= 0:
