@@ -481,13 +481,22 @@ bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy 
 	return false;
 }
 
-uint32_t sdp_secured(const struct sdp_verdict *verdict)
+uint32_t sdp_live(const struct sdp_verdict *verdict)
 {
-	uint32_t secured = 0, plain = 0;
+	uint32_t live = 0;
 	for (unsigned i = 0; i < verdict->count; i++)
 		if (!verdict->sections[i].rejected)
-			*(verdict->sections[i].secured_by ? &secured : &plain) |= 1u << i;
-	return secured && !plain ? UINT32_MAX : secured;
+			live |= 1u << i;
+	return live;
+}
+
+uint32_t sdp_secured(const struct sdp_verdict *verdict)
+{
+	uint32_t secured = 0;
+	for (unsigned i = 0; i < verdict->count; i++)
+		if (verdict->sections[i].secured_by && !verdict->sections[i].rejected)
+			secured |= 1u << i;
+	return secured && secured == sdp_live(verdict) ? UINT32_MAX : secured;
 }
 
 long sdp_remove_suites(struct span sdp, const struct srtp_policy *policy, char *out, size_t size)

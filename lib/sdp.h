@@ -86,6 +86,8 @@ bool sdp_never_acceptable(struct sdp_verdict *verdict, const struct srtp_policy 
 
 /** Bits of the sections that are secured, 1 is the first; all 32 if there is no other that is not rejected. */
 uint32_t sdp_secured(const struct sdp_verdict *verdict);
+/** Bits of the sections that are not rejected. */
+uint32_t sdp_live(const struct sdp_verdict *verdict);
 
 /** Short name of a reason for counters and logs ("no-allowed-suite"). */
 const char *sdp_reason_name(enum sdp_reason reason);

@@ -39,10 +39,10 @@ static const char *const names[CALL_FIELDS] = {
 	[CALL_SECURED] = "secured", [CALL_RELAYED] = "relayed",     [CALL_CALLED] = "called",
 	[CALL_CALLING] = "calling", [CALL_USER] = "user",           [CALL_USER_END] = "user_end",
 	[CALL_CANDIDATES] = "try",  [CALL_SENT] = "sent",           [CALL_TRIED] = "tried",
-	[CALL_END] = "end",         [CALL_HELD] = "held",           [CALL_INGRESS] = "rr_in",
-	[CALL_OPENED] = "open",     [CALL_CLAIMED] = "claim",       [CALL_EMERGENCY] = "sos",
-	[CALL_TARGET] = "target",   [CALL_REASON] = "reason",       [CALL_OVER] = "over",
-	[CALL_MARK] = "mark",       [CALL_INVITE] = "invite",
+	[CALL_END] = "end",         [CALL_HELD] = "held",           [CALL_OPENED] = "open",
+	[CALL_CLAIMED] = "claim",   [CALL_EMERGENCY] = "sos",       [CALL_TARGET] = "target",
+	[CALL_REASON] = "reason",   [CALL_OVER] = "over",           [CALL_MARK] = "mark",
+	[CALL_INVITE] = "invite",
 };
 
 static str root = STR_STATIC_INIT("tg");

@@ -39,7 +39,6 @@ enum call_field {
 	CALL_TRIED,      /* int: targets that got the call */
 	CALL_END,        /* int: clock when the time for all tries is over */
 	CALL_HELD,       /* int: peer at which the call has a place, TOPOLOGY_NONE = none */
-	CALL_INGRESS,    /* int: the caller's peer in the token */
 	CALL_OPENED,     /* int: the caller's peer, or TOPOLOGY_NONE, while the call has no final answer */
 	CALL_MARK,       /* int: what calls_mark() returned, while CALL_OPENED is set */
 	CALL_CLAIMED,    /* int: branch + 1 whose 2xx is the caller's */

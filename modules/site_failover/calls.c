@@ -64,6 +64,7 @@ struct call {
 	uint64_t begun_by; /* the INVITE, with Call-ID and tag */
 	uint32_t invite;   /* its number alone */
 	enum direction direction;
+	bool learned;    /* by a request within it: the INVITE is that of its token */
 	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
 			  */
 	uint32_t ingress, egress;
@@ -168,7 +169,7 @@ uint32_t calls_mark(struct sip_msg *invite)
 	return table && read_names(invite) ? (uint32_t)begun_by(invite, get_from(invite)->tag_value, invite_now()) : 0;
 }
 
-static uint16_t *opened_at(uint32_t mark, unsigned half)
+static uint16_t *open_at(uint32_t mark, unsigned half)
 {
 	return &table->open[half][(mark >> 16 * half) % MARKS];
 }
@@ -178,7 +179,7 @@ void calls_open(uint32_t mark, uint32_t ingress)
 	if (!table)
 		return;
 	for (unsigned half = 0; half < 2; half++)
-		__atomic_fetch_add(opened_at(mark, half), 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(open_at(mark, half), 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&table->trying, 1, __ATOMIC_RELAXED);
 	load_open(ingress);
 }
@@ -188,7 +189,7 @@ void calls_close(uint32_t mark, uint32_t ingress)
 	if (!table)
 		return;
 	for (unsigned half = 0; half < 2; half++)
-		__atomic_fetch_sub(opened_at(mark, half), 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(open_at(mark, half), 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&table->trying, 1, __ATOMIC_RELAXED);
 	load_close(ingress);
 }
@@ -196,8 +197,8 @@ void calls_close(uint32_t mark, uint32_t ingress)
 static bool is_open(uint64_t begun_by)
 {
 	uint32_t mark = (uint32_t)begun_by;
-	return __atomic_load_n(opened_at(mark, 0), __ATOMIC_RELAXED) &&
-	       __atomic_load_n(opened_at(mark, 1), __ATOMIC_RELAXED);
+	return __atomic_load_n(open_at(mark, 0), __ATOMIC_RELAXED) &&
+	       __atomic_load_n(open_at(mark, 1), __ATOMIC_RELAXED);
 }
 
 /* ------- the table ------- */
@@ -666,6 +667,7 @@ static struct call *make_learned(const struct dialog *dialog, uint64_t key, stru
 	if (!call)
 		return NULL;
 	set_dialog(call, dialog, request, caller_tag_of(request, forward));
+	call->learned = true;
 	call->relayed = first_offer(dialog);
 	return call;
 }
@@ -726,7 +728,7 @@ uint32_t calls_invite(const struct dialog *dialog, struct sip_msg *request)
 	uint64_t names = names_of(request);
 	lock_get(lock_of(bucket));
 	for (const struct call *call = table->buckets[bucket]; call; call = call->next)
-		if (!call->ended && call->names == names && call->direction == dialog->direction)
+		if (!call->ended && !call->learned && call->names == names && call->direction == dialog->direction)
 			invite = call->invite;
 	lock_release(lock_of(bucket));
 	return invite;

@@ -50,8 +50,8 @@ int calls_find_sender(const struct dialog *dialog, struct sip_msg *request, bool
 		      char group[FIELD_NAME_MAX + 1]);
 
 /**
- * The INVITE that began the dialog of this request: that of the token, unless a live call with these two tags has
- * another. Who has had several INVITEs with the same Call-ID and caller's tag has the tokens of all.
+ * The INVITE that began the dialog of this request: that of the token, unless a live call with these two tags was seen
+ * to begin with another. Who has had several INVITEs with the same Call-ID and caller's tag has the tokens of all.
  */
 uint32_t calls_invite(const struct dialog *dialog, struct sip_msg *request);
 

@@ -554,15 +554,17 @@ static void on_answered(struct cell *cell, struct sip_msg *response)
 {
 	struct dialog sent = {
 		.direction = (enum direction)call_state_int(CALL_DIRECTION, TO_SERVICE),
-		.ingress = (uint32_t)call_state_int(CALL_INGRESS, TOPOLOGY_NONE),
+		.ingress = (uint32_t)call_state_int(CALL_IN, TOPOLOGY_NONE),
 		.egress = (uint32_t)call_state_int(CALL_OUT, TOPOLOGY_NONE),
 		.invite = (uint32_t)call_state_int(CALL_INVITE, 0),
 	};
 	struct dialog dialog;
-	/* the answer's own token, as the BYE will have it: it may be another branch's; without one no BYE would come by
+	/* the answer's own token, as the BYE will have it; without one no BYE would come by, and of another INVITE it
+	 * says nothing of this call
 	 */
 	if (response && response != FAKED_REPLY && dialog_route_of_response(response, &sent, &dialog) == 0)
-		calls_begin(&dialog, cell, site_state.tm.t_gett_branch(), response);
+		calls_begin(dialog.invite == sent.invite ? &dialog : &sent, cell, site_state.tm.t_gett_branch(),
+			    response);
 	give_back();
 	close_call();
 }

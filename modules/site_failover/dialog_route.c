@@ -68,7 +68,6 @@ int dialog_route_record(struct sip_msg *msg)
 	str parameters = str_of(text);
 	if (site_state.rr.record_route(msg, &parameters) < 0)
 		return -1;
-	call_state_set_int(CALL_INGRESS, (int)dialog.ingress);
 	/* in branch_route the header is the branch's own */
 	if (get_route_type() != BRANCH_ROUTE)
 		msg->msg_flags |= FL_RR_ADDED;
@@ -155,11 +154,13 @@ static int take_over(struct sip_msg *msg, const struct dialog *dialog)
 {
 	struct way way;
 	struct place hop;
+	int result = way_find(msg, dialog, &way);
+	if (result == -EPERM)
+		return result;
 	call_state_set_int(CALL_DIRECTION, dialog->direction);
 	call_state_set_int(CALL_INVITE, (int)dialog->invite);
-	int result = way_find(msg, dialog, &way);
 	/* whatever becomes of the BYE, its call is over */
-	if (msg->REQ_METHOD == METHOD_BYE && result != -EPERM)
+	if (msg->REQ_METHOD == METHOD_BYE)
 		end_call(dialog, msg);
 	if (result == 0)
 		result = aim_at(msg, &way.receiver, &hop);
@@ -235,9 +236,10 @@ int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, s
 int dialog_route_of_answer(struct sip_msg *msg, struct dialog *dialog)
 {
 	struct sender_found sender;
-	int result = sender_find(msg, &sender);
+	if (sender_find(msg, &sender))
+		return dialog_route_of_response(msg, NULL, dialog);
 	struct dialog wanted = {.direction = sender.side == SIDE_SERVICE ? TO_SERVICE : TO_OPERATOR};
-	return result ? result : dialog_route_of_response(msg, &wanted, dialog);
+	return dialog_route_of_response(msg, &wanted, dialog);
 }
 
 /* ------- site_identify: a peer that is gone ------- */

@@ -39,30 +39,46 @@ static bool is_ours(const struct reader *reader, const rr_t *route)
 	       dialog.invite == reader->invite;
 }
 
-/* The Record-Routes above ours were added between us and the callee; the nearest stands last. */
-int route_set_read(struct sip_msg *msg, uint32_t invite, struct route_set *set)
+/* Above ours, that is: the nearest to us stands last. True if ours is there. */
+static bool read_above(struct sip_msg *msg, const struct reader *reader, rr_t *found[ROUTES_MAX + 1], size_t *count)
 {
-	str found[ROUTES_MAX], uris[ROUTES_MAX];
-	struct reader reader = {.invite = invite};
-	size_t count = 0;
-	bool ours = false;
-	if (site_settings(&reader.settings) || dialog_message_id(msg, &reader.id))
-		return -EINVAL;
-	for (struct hdr_field *header = msg->record_route; header && !ours; header = next_sibling_hdr(header)) {
+	*count = 0;
+	for (struct hdr_field *header = msg->record_route; header; header = next_sibling_hdr(header))
+		for (rr_t *route = header->parsed; route; route = route->next) {
+			if (is_ours(reader, route))
+				return true;
+			if (*count <= ROUTES_MAX)
+				found[(*count)++] = route;
+		}
+	return false;
+}
+
+static int parse_routes(struct sip_msg *msg)
+{
+	for (struct hdr_field *header = msg->record_route; header; header = next_sibling_hdr(header))
 		if (parse_rr(header))
 			return -EINVAL;
-		for (rr_t *route = header->parsed; route && !(ours = is_ours(&reader, route)); route = route->next) {
-			if (count == ROUTES_MAX)
-				return -E2BIG;
-			found[count] = (str){.s = route->nameaddr.name.s, .len = route->len};
-			uris[count++] = route->nameaddr.uri;
-		}
+	return 0;
+}
+
+int route_set_read(struct sip_msg *msg, uint32_t invite, struct route_set *set)
+{
+	rr_t *found[ROUTES_MAX + 1];
+	struct reader reader = {.invite = invite};
+	size_t count = 0;
+	if (parse_routes(msg) || site_settings(&reader.settings) || dialog_message_id(msg, &reader.id))
+		return -EINVAL;
+	if (!read_above(msg, &reader, found, &count) && invite) {
+		reader.invite = 0;
+		read_above(msg, &reader, found, &count);
 	}
+	if (count > ROUTES_MAX)
+		return -E2BIG;
 	*set = (struct route_set){.count = count};
 	for (size_t i = 0; i < count; i++)
-		set->routes[i] = found[count - 1 - i];
+		set->routes[i] = (str){.s = found[count - 1 - i]->nameaddr.name.s, .len = found[count - 1 - i]->len};
 	if (count)
-		set->next = uris[count - 1];
+		set->next = found[count - 1]->nameaddr.uri;
 	return 0;
 }
 

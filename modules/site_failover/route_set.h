@@ -16,8 +16,9 @@ struct route_set {
 };
 
 /**
- * The Record-Routes beyond ours of a parsed response, whose INVITE has this number (0: not known): a call that passes
- * twice has two of ours. Returns 0, -EINVAL or -E2BIG.
+ * The Record-Routes beyond ours of a parsed response: beyond the one whose INVITE has this number, as a call that
+ * passes twice has two of ours; without such a one (or 0), beyond the first with our address. Returns 0, -EINVAL or
+ * -E2BIG.
  */
 int route_set_read(struct sip_msg *msg, uint32_t invite, struct route_set *set);
 

@@ -69,8 +69,7 @@ int hop_known(struct sip_msg *msg);
  */
 struct dialog;
 int dialog_route_of_response(struct sip_msg *msg, const struct dialog *wanted, struct dialog *dialog);
-/** The same where nothing but the answer is known: of the calls that its sender got, the nearest to him. 0 or -errno.
- */
+/** The same where nothing but the answer is known: the nearest to its sender, of those that lead to his side. */
 int dialog_route_of_answer(struct sip_msg *msg, struct dialog *dialog);
 
 /** Core reply_route: 1 if the response was for us to end and is ended; drop it. Else -1. */

@@ -322,6 +322,12 @@ static void make_firm(struct media_label *label)
 		label->firm[end] |= label->loose[end];
 }
 
+/* Of what was offered; the rest was never used. */
+static uint32_t taken_up(uint32_t offered, uint32_t live)
+{
+	return offered == UINT32_MAX ? offered : offered & live;
+}
+
 static struct media_label label_after(const struct dialog *dialog, const struct agreement_sdp *sdp, bool final)
 {
 	struct media_label label = dialog->secured;
@@ -329,7 +335,7 @@ static struct media_label label_after(const struct dialog *dialog, const struct 
 
 	if (takes_offer(dialog, sdp)) {
 		make_firm(&label);
-		label.loose[offerer] = dialog->offers[offerer];
+		label.loose[offerer] = taken_up(dialog->offers[offerer], sdp->live);
 	}
 	label.loose[answerer] = sdp->secured;
 	if (final)

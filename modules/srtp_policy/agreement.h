@@ -34,6 +34,7 @@ struct agreement_sdp {
 	bool by_caller;
 	struct agreement_transaction transaction;
 	uint32_t secured; /**< of its media sections, as sdp_secured() says it */
+	uint32_t live;    /**< as sdp_live() says it */
 	struct span text;
 };
 

@@ -23,9 +23,9 @@ static const char no_relay[] = "No Media Relay";
 static struct {
 	unsigned id;
 	bool known;
-	bool answers;     /* what its sender's check found */
-	uint32_t secured; /* by sdp_secured() */
-	bool unasked;     /* rtpengine did not say who has been secured, which it could */
+	bool answers;           /* what its sender's check found */
+	uint32_t secured, live; /* by sdp_secured(), sdp_live() */
+	bool unasked;           /* rtpengine did not say who has been secured, which it could */
 	struct decision decision;
 } current;
 
@@ -33,7 +33,7 @@ static struct decision *decision_new(struct sip_msg *msg)
 {
 	if (!current.known || current.id != msg->id) {
 		current.answers = current.unasked = false;
-		current.secured = 0;
+		current.secured = current.live = 0;
 	}
 	current.id = msg->id;
 	current.known = true;
@@ -161,7 +161,8 @@ static struct agreement_sdp sdp_in_hand(struct sip_msg *msg, const struct partie
 {
 	return (struct agreement_sdp){.by_caller = parties->from_caller,
 				      .transaction = media_transaction(msg, parties, current.answers),
-				      .secured = current.secured};
+				      .secured = current.secured,
+				      .live = current.live};
 }
 
 static bool is_final(struct sip_msg *msg)
@@ -314,6 +315,7 @@ int decision_of_sender(struct sip_msg *msg, bool answers)
 		return refuse_address(msg, decision, &parties.sender, &address);
 	current.answers = answers;
 	current.secured = sdp_secured(&verdict);
+	current.live = sdp_live(&verdict);
 	if (!parties.within && msg->first_line.type == SIP_REQUEST && current.secured == UINT32_MAX)
 		call_state_set_int(CALL_SECURED, CALL_SECURED_SENDER);
 	return pass_on(msg, &parties);

@@ -67,6 +67,7 @@ class MediaPorts:
     def hold(self):
         """Once more, after give_back()."""
         if not self._marks and not self._mark():
+            self.give_back()
             raise AssertionError(f"another test has ports of {self.range} by now")
 
     def give_back(self):

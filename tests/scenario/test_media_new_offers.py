@@ -560,6 +560,30 @@ class TestMemory(OffersCase):
         self.assertLess(self.used() - before, 20 * 1500)
 
 
+class TestBestEffort(OffersCase):
+    """Of a secured and a plain section for the same media, the callee takes one."""
+
+    MEDIA = {"teams-oc": "SRTP-optional"}
+
+    def test_a_section_that_was_rejected_binds_nobody(self):
+        media, west = self.media["teams"], self.media["west"]
+        plain = f"m=audio {media.port} RTP/AVP 8\r\n"
+        call = self.teams.invite(self.gateway.proxy, OUTSIDE, FOUND, body=self.body("teams", "SRTP") + plain)
+        served = self.west.served(call_id=call.call_id)
+        served.reply(200, body=sdp(west.host, 0) + f"m=audio {west.port} RTP/AVP 8\r\n")
+        call.final(status=200)
+        call.ack()
+        served.acked()
+        self.call_id, self.dialogs = call.call_id, {"teams": call, "west": served}
+        rejected = "m=audio 0 RTP/AVP 8\r\n"
+        got = self.accepted("teams", "UPDATE", self.body("teams", "plain") + rejected,
+                            self.body("west", "plain") + rejected)
+        for who in self.endpoint:
+            self.connect_as(who, "plain", got[who])
+        self.both_hear()
+        self.over()
+
+
 class TestOneOfTwoStreamsStaysSecured(TestOptionalStaysSecured):
     """Each call has a plain second stream."""
 

@@ -291,6 +291,17 @@ class TestTokenOfAnotherInvite(SharedCase):
         self.assertEqual(self.answer_to("teams", request).status, 488)
         self.lives_and_ends()
 
+    def test_nor_does_it_in_the_answer(self):
+        first, invite = self.ringing(), self.call.sent
+        self.turned_down(first, invite, 422)
+        self.next()
+        served = self.arrived()
+        served.invite.set("Record-Route", first.invite.get("Record-Route"))
+        self.answered(served)
+        request = self.send("teams", "UPDATE", self.body("teams", "plain"))
+        self.assertEqual(self.answer_to("teams", request).status, 488)
+        self.lives_and_ends()
+
     def test_bye_ends_the_call(self):
         self.up()
         self.with_its_token("BYE")

@@ -325,12 +325,15 @@ static void test_dialogs_are_bounded(void **state)
 }
 
 /* An answer with keys, or without; who has been secured then is what was said of it before. */
+static uint32_t live = UINT32_MAX;
+
 static struct media_label answered(struct agreement_transaction transaction, uint32_t secured, bool final)
 {
 	struct agreement_id id = dialog_id(1);
 	struct agreement_sdp sdp = {.by_caller = !transaction.by_caller,
 				    .transaction = transaction,
 				    .secured = secured,
+				    .live = live,
 				    .text = SPAN_LIT("")};
 	struct media_label label = agreement_label(&id, &sdp, final);
 
@@ -382,6 +385,18 @@ static void test_it_says_so_of_each_section(void **state)
 	offered(invite2, 4);
 	assert_label(answered(invite2, 2, true), {.firm = {[MEDIA_CALLER] = 5, [MEDIA_CALLEE] = UINT32_MAX},
 						  .loose = {[MEDIA_CALLER] = 4, [MEDIA_CALLEE] = 2}});
+}
+
+static void test_what_the_answer_rejects_was_never_secured(void **state)
+{
+	(void)state;
+	offered(invite1, 5);
+	live = 6;
+	assert_label(answered(invite1, 0, true), {.firm = {[MEDIA_CALLER] = 4}, .loose = {[MEDIA_CALLER] = 4}});
+	offered(invite2, UINT32_MAX);
+	assert_label(answered(invite2, 0, true),
+		     {.firm = {[MEDIA_CALLER] = UINT32_MAX}, .loose = {[MEDIA_CALLER] = UINT32_MAX}});
+	live = UINT32_MAX;
 }
 
 static void test_a_2xx_without_sdp_makes_the_answer_before_it_the_last(void **state)
@@ -465,6 +480,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dialogs_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_label_says_who_will_have_been_secured, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_it_says_so_of_each_section, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_the_answer_rejects_was_never_secured, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_is_known_like_what_was_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_rtpengine_says_takes_nothing_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_dialog_that_is_over_is_forgotten_once, setup, teardown),
