@@ -19,7 +19,7 @@ import wave
 from harness.baresip import Control, baresip_modules
 from harness.daemon import processes_of
 from harness.paths import ROOT, binary, module_path
-from harness.ports import free_port, free_range
+from harness.ports import MediaPorts, free_port
 from harness.rtp import alaw
 from harness.rtpengine import ask
 from harness.sip import Message
@@ -146,14 +146,16 @@ class Site:
     def __init__(self, demo, name, address):
         self.demo, self.name, self.address = demo, name, address
         self.port = free_port(address)
+        self.media_ports = []
 
     def start(self):
         self.demo.processes.start(self.name, self._command(
             "demo_site_answers.xml", self.port, FOLDER / f"{self.name}.trace"))
 
     def _command(self, scenario, port, trace):
+        self.media_ports.append(MediaPorts(8, self.address))
         return ["sipp", "-sf", ROOT / "scripts" / scenario, "-i", self.address, "-p", port, "-mi", self.address,
-                "-mp", free_range(8, self.address), "-nostdin", "-nd", "-trace_msg",
+                "-mp", self.media_ports[-1].first, "-nostdin", "-nd", "-trace_msg",
                 "-message_file", trace]
 
     def call(self, number, call_id):
@@ -192,22 +194,23 @@ class Service:
     def start(self):
         folder = FOLDER / self.name
         folder.mkdir()
-        media, port = free_range(64, self.address), free_port(self.address)
+        self.media_ports, self.control_port = MediaPorts(64, self.address), free_port(self.address)
+        media = self.media_ports.range
         modules = "".join(f"module {name}.so\n" for name in ("g711", "aufile", "srtp", "ctrl_tcp"))
         (folder / "config").write_text(
             f"poll_method epoll\nnet_interface {self.address}\nsip_listen {self.address}:{self.port}\n"
             f"sip_certificate {FOLDER}/tls/{self.name}.pem\nsip_cafile {FOLDER}/tls/ca.pem\n"
             f"audio_source aufile,{FOLDER}/tone.wav\naudio_path {folder}\nausrc_srate 8000\nauplay_srate 8000\n"
-            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {media}-{media + 63}\n"
+            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {media[0]}-{media[-1]}\n"
             f"module_path {baresip_modules()}\n{modules}module_app account.so\nmodule_app menu.so\n"
-            f"ctrl_tcp_listen {self.address}:{port}\n")
+            f"ctrl_tcp_listen {self.address}:{self.control_port}\n")
         (folder / "accounts").write_text("".join(
             f"<sip:{number}@{self.name}.demo;transport=tls>;regint=0;answermode=auto;mediaenc=srtp-mand"
             f";outbound=\"sip:{GATEWAY}:{self.gateway};transport=tls\";audio_codecs=PCMA/8000/1\n"
             for number in self.numbers))
         (folder / "contacts").write_text("")
         self.demo.processes.start(self.name, ["baresip", "-4", "-s", "-f", folder])
-        self.control = wait_until(lambda: Control.connect(self.address, port), 10, f"{self.name} is ready")
+        self.control = wait_until(lambda: Control.connect(self.address, self.control_port), 10, f"{self.name} is ready")
 
     def event(self, kinds, since, timeout=15):
         return wait_until(lambda: next((event for event in self.control.events[since:] if event.get("type") in kinds), None),
@@ -276,11 +279,12 @@ class Demo:
     # --- start ---
 
     def start(self):
-        media = free_range(400, GATEWAY, 16384, 23983)
+        self.media_ports = MediaPorts(400, GATEWAY)
+        media = self.media_ports.range
         self.processes.start("rtpengine", [
             "rtpengine", "--foreground", "--log-stderr", "--log-level=5", "--table=-1", "--config-file=none",
-            f"--interface={GATEWAY}", f"--listen-ng={GATEWAY}:{self.rtpengine}", f"--port-min={media}",
-            f"--port-max={media + 399}", f"--pidfile={FOLDER}/rtpengine.pid"])
+            f"--interface={GATEWAY}", f"--listen-ng={GATEWAY}:{self.rtpengine}", f"--port-min={media[0]}",
+            f"--port-max={media[-1]}", f"--pidfile={FOLDER}/rtpengine.pid"])
         wait_until(lambda: ask(self.rtpengine, command="ping"), 10, "rtpengine answers")
         self._start_kamailio()
         for endpoint in (self.west, self.east, self.teams, self.zoom):
@@ -521,7 +525,7 @@ It runs on; the files are in {FOLDER}. To try:
 addresses: operators call {GATEWAY}:{self.plain} (UDP); services {GATEWAY}:{self.teams.gateway} (teams, TLS), \
 {GATEWAY}:{self.zoom.gateway} (zoom, TLS)
   site west {self.west.address}:{self.west.port}, east {self.east.address}:{self.east.port}; \
-teams {self.teams.address}:{self.teams.port + 1}, control {self.teams.address}:{self.teams.control}; \
+teams {self.teams.address}:{self.teams.port + 1}, control {self.teams.address}:{self.teams.control_port}; \
 zoom {self.zoom.address}:{self.zoom.port + 1}
 logs: {FOLDER}/*.log, SIP traces of the sites: {FOLDER}/*.trace
 to end it: {ROOT}/scripts/demo --stop""")
