@@ -60,11 +60,13 @@ struct address {
 
 struct call {
 	struct call *next;
-	uint64_t key, names, caller_tag;
-	uint64_t begun_by; /* the INVITE, with Call-ID and tag */
-	uint32_t invite;   /* its number alone */
+	uint64_t key;      /* of the dialog and the INVITE that began it */
+	uint64_t names;    /* of the dialog alone: Call-ID and both tags */
+	uint64_t begun_by; /* of the INVITE: Call-ID, caller's tag and number */
+	uint64_t caller_tag;
+	uint32_t invite; /* its number */
 	enum direction direction;
-	bool learned;    /* by a request within it: the INVITE is that of its token */
+	bool learned;    /* from a request within it: the INVITE is that of its token */
 	uint64_t due_ms; /* when an end is asked for it next, or it ends unasked; when it is forgotten, if it has ended
 			  */
 	uint32_t ingress, egress;

@@ -39,7 +39,7 @@ static bool is_ours(const struct reader *reader, const rr_t *route)
 	       dialog.invite == reader->invite;
 }
 
-/* Above ours, that is: the nearest to us stands last. True if ours is there. */
+/* The Record-Routes above ours; the nearest to us comes last. True if ours is there. */
 static bool read_above(struct sip_msg *msg, const struct reader *reader, rr_t *found[ROUTES_MAX + 1], size_t *count)
 {
 	*count = 0;
