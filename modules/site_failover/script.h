@@ -11,7 +11,6 @@
 #include <core/rpc.h>
 
 #include "field.h"
-#include "site_failover_api.h"
 
 /** Who sent this message: sets side, group, in, and dir if it starts a dialog. 1, -1 unknown, -2 transport, -3 empty,
  * -4 empty or not complete, but this Kamailio has just started. */
